@@ -1,0 +1,235 @@
+"""Where the gateway is and who asks: key, address, organization and feature, read from arguments and the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from kilocode_gateway.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_BASE_URL = "https://api.kilo.ai/api/gateway/"
+"""The gateway's documented public address."""
+
+KEY_VARIABLES = ("KILOCODE_API_KEY", "KILO_API_KEY")
+BASE_URL_VARIABLE = "KILOCODE_BASE_URL"
+ORGANIZATION_VARIABLES = ("KILOCODE_ORGANIZATION_ID", "KILO_ORG_ID")
+FEATURE_VARIABLE = "KILOCODE_FEATURE"
+
+ORGANIZATION_HEADER = "X-KILOCODE-ORGANIZATIONID"
+FEATURE_HEADER = "X-KILOCODE-FEATURE"
+
+_MASK = "**********"
+
+
+class Secret:
+    """A string that never shows: not in repr, str, logs or tracebacks with locals."""
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        self.__value = value
+
+    def reveal(self) -> str:
+        """Give the string itself."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return f"Secret('{_MASK}')"
+
+    def __str__(self) -> str:
+        return _MASK
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.__value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self.__value))
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+        return (Secret, (self.__value,))
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Say where the gateway is and who asks.
+
+    Build it with `GatewayConfig.resolve`, which reads the environment and checks what it finds.
+    """
+
+    api_key: Secret | None = None
+    """The bearer token. None sends no `Authorization` header: only free models answer then."""
+    base_url: str = DEFAULT_BASE_URL
+    """The gateway's address, always with a slash at its end."""
+    organization_id: str | None = None
+    """The organization that is billed and whose policy applies."""
+    feature: str | None = None
+    """What the gateway's usage page calls this program. No functional effect."""
+    api_key_from_env: bool = False
+    """True when the key came from the environment, so that it need not travel with a copy."""
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        api_key: object | None = None,
+        base_url: str | None = None,
+        organization_id: str | None = None,
+        feature: str | None = None,
+    ) -> GatewayConfig:
+        """Fill what was not given from the environment, then from the defaults.
+
+        Args:
+            api_key: The key: a string, a `Secret`, or anything with `get_secret_value()`.
+                Then `KILOCODE_API_KEY`, then `KILO_API_KEY`.
+            base_url: The address, with or without a slash at its end.
+                Then `KILOCODE_BASE_URL`, then the public gateway.
+            organization_id: Then `KILOCODE_ORGANIZATION_ID`, then `KILO_ORG_ID`.
+            feature: Then `KILOCODE_FEATURE`.
+
+        Blank strings count as absent.
+
+        Raises:
+            ConfigurationError: If the key cannot stand in a header, or the address is no http(s) URL.
+
+        """
+        given = _secret_text(api_key)
+        key = given or _first(KEY_VARIABLES)
+        return cls(
+            api_key=Secret(_checked_key(key)) if key else None,
+            base_url=checked_base_url(_text(base_url) or _first((BASE_URL_VARIABLE,)) or DEFAULT_BASE_URL),
+            organization_id=_header_value(_text(organization_id) or _first(ORGANIZATION_VARIABLES), "organization id"),
+            feature=_header_value(_text(feature) or _first((FEATURE_VARIABLE,)), "feature"),
+            api_key_from_env=bool(key) and not given,
+        )
+
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """The address and the organization: what a model list belongs to."""
+        return (self.base_url, self.organization_id)
+
+    @property
+    def is_default_origin(self) -> bool:
+        """True when requests go to the public gateway's own host."""
+        return _origin(self.base_url) == _origin(DEFAULT_BASE_URL)
+
+    def url(self, path: str) -> str:
+        """Give the whole address of a path: `models` below the base, `/api/profile` on its host."""
+        if path.startswith("/"):
+            return _origin(self.base_url) + path
+        return self.base_url + path
+
+    def headers(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """Give the headers that say who asks; the gateway's own win over `extra`.
+
+        Args:
+            extra: Further headers by name. An `Authorization` among them is used only where no key is set.
+
+        """
+        own = {}
+        if self.api_key is not None:
+            own["Authorization"] = f"Bearer {self.api_key.reveal()}"
+        if self.organization_id is not None:
+            own[ORGANIZATION_HEADER] = self.organization_id
+        if self.feature is not None:
+            own[FEATURE_HEADER] = self.feature
+        if not extra:
+            return own
+        names = {name.lower() for name in own}
+        return {**{name: value for name, value in extra.items() if name.lower() not in names}, **own}
+
+
+def checked_base_url(url: str) -> str:
+    """Give the address with a slash at its end, or say what is wrong with it.
+
+    Raises:
+        ConfigurationError: If it has no http(s) scheme or no host, or carries credentials, a query or a fragment,
+            or would send a key unencrypted to another machine.
+
+    """
+    text = url.strip()
+    try:
+        parts = urlsplit(text)
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        parts, port_ok = urlsplit(""), False
+    fix = f"Give it as in base_url={DEFAULT_BASE_URL!r}, or set {BASE_URL_VARIABLE}."
+    if parts.username is not None or parts.password is not None:
+        msg = f"The gateway address must not carry credentials. Pass the key as api_key, or set KILOCODE_API_KEY. {fix}"
+        raise ConfigurationError(msg)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok:
+        msg = f"The gateway address must be an http(s) URL with a host, got {text!r}. {fix}"
+        raise ConfigurationError(msg)
+    if parts.query or parts.fragment:
+        msg = f"The gateway address must have no query and no fragment, got {text.split('?')[0].split('#')[0]!r} and more. {fix}"
+        raise ConfigurationError(msg)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        msg = (
+            f"The gateway address {text!r} is not encrypted: the key and every prompt could be read on the way. "
+            "Use https://. Plain http:// is allowed to this machine only."
+        )
+        raise ConfigurationError(msg)
+    return text.rstrip("/") + "/"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _text(value: str | None) -> str | None:
+    return value.strip() or None if value is not None else None
+
+
+def _first(names: tuple[str, ...]) -> str | None:
+    return next((_without_blanks(text) for name in names if (text := os.environ.get(name, "")).strip()), None)
+
+
+def _without_blanks(value: str) -> str:
+    # Only what a clipboard adds by accident: a line break is kept, so that it is refused below.
+    return value.strip(" \t")
+
+
+def _secret_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, Secret):
+        value = value.reveal()
+    elif hasattr(value, "get_secret_value"):
+        value = value.get_secret_value()
+    if not isinstance(value, str):
+        msg = f"The api_key must be a string, got {type(value).__name__}."
+        raise ConfigurationError(msg)
+    return _without_blanks(value) if value.strip() else None
+
+
+def _checked_key(key: str) -> str:
+    if not key.isascii() or any(ch.isspace() or not ch.isprintable() for ch in key):
+        kind = "a line break" if "\n" in key or "\r" in key else "a blank or control character" if key.isascii() else "a non-ASCII character"
+        msg = (
+            f"The API key contains {kind}, so it cannot be sent (the key is not shown here). "
+            "Copy it again from your profile at app.kilo.ai, and check api_key or KILOCODE_API_KEY."
+        )
+        raise ConfigurationError(msg)
+    return key
+
+
+def _header_value(value: str | None, what: str) -> str | None:
+    if value is not None and not (value.isascii() and value.isprintable()):
+        msg = f"The {what} must be printable ASCII, got {value!r}."
+        raise ConfigurationError(msg)
+    return value

@@ -1,0 +1,396 @@
+"""Reads what the gateway says when it refuses: every form of error body, as one error of the tree."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from kilocode_gateway.errors import (
+    ERRORS,
+    AnonymousQuotaError,
+    AuthenticationError,
+    ContextLengthExceededError,
+    DataCollectionRequiredError,
+    ErrorTable,
+    InsufficientBalanceError,
+    InvalidRequestError,
+    KiloCodeError,
+    ModelNotAllowedError,
+    ModelNotFoundError,
+    OrganizationError,
+    PermissionRefusedError,
+    RateLimitError,
+    RedirectRefusedError,
+    TimeoutExceededError,
+    UpstreamError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+SAFE_HEADERS = ("date", "content-type", "request-id", "retry-after", "retry-after-ms")
+"""The answer's headers that an error keeps. The gateway sends hardly any other."""
+
+_BY_CODE: dict[str, type[KiloCodeError]] = {
+    "authentication_required": AuthenticationError,
+    "invalid_token": AuthenticationError,
+    "paid_model_auth_required": AuthenticationError,
+    "promotion_model_limit_reached": AnonymousQuotaError,
+    "promotion_limit_reached": AnonymousQuotaError,
+    "usage_limit_exceeded": InsufficientBalanceError,
+    "insufficient_credits": InsufficientBalanceError,
+    "rate_limit_exceeded": RateLimitError,
+    "model_not_found": ModelNotFoundError,
+    "unavailable_model": ModelNotFoundError,
+    "model_not_allowed": ModelNotAllowedError,
+    "provider_not_allowed": ModelNotAllowedError,
+    "account_restricted": PermissionRefusedError,
+    "context_length_exceeded": ContextLengthExceededError,
+    "data_collection_required": DataCollectionRequiredError,
+    "top_up_in_progress": UpstreamError,
+    "temporarily_unavailable": UpstreamError,
+    "upstream_error": UpstreamError,
+    "upstream_disconnect": UpstreamError,
+    "no_free_models_available": UpstreamError,
+    "refusal_cooldown": UpstreamError,
+    "timeout": TimeoutExceededError,
+}
+"""The gateway's `error_type` and `error.code` values (server sources, February to November 2026; an open list)."""
+
+_BY_STATUS: dict[int, type[KiloCodeError]] = {
+    401: AuthenticationError,
+    402: InsufficientBalanceError,
+    403: PermissionRefusedError,
+    404: ModelNotFoundError,
+    408: TimeoutExceededError,
+    409: OrganizationError,
+    429: RateLimitError,
+}
+
+_BY_TEXT: tuple[tuple[re.Pattern[str], type[KiloCodeError]], ...] = (
+    (re.compile(r"(maximum context length|context window|context length)", re.I), ContextLengthExceededError),
+    (re.compile(r"data collection is required", re.I), DataCollectionRequiredError),
+    (re.compile(r"(is not a valid model|model not found|no such model)", re.I), ModelNotFoundError),
+    (re.compile(r"not allowed for your team", re.I), ModelNotAllowedError),
+    (re.compile(r"organi[sz]ation", re.I), OrganizationError),
+)
+_TEXT_STATUSES: dict[type[KiloCodeError], frozenset[int]] = {
+    ContextLengthExceededError: frozenset({400, 413, 422, 500}),
+    DataCollectionRequiredError: frozenset({400, 404}),
+    ModelNotFoundError: frozenset({400, 404}),
+    ModelNotAllowedError: frozenset({403, 404}),
+    OrganizationError: frozenset({403}),
+}
+_ENDED = re.compile(r"alpha period .* has ended", re.I)
+_NO_ENDPOINT = re.compile(r"no (allowed )?(endpoints|providers)", re.I)
+_BYOK = "[BYOK]"
+_GENERIC = re.compile(r"^provider returned error\.?$", re.I)
+_RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 529})
+_NOT_RETRYABLE_CODES = frozenset({"no_free_models_available"})
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of a request when its answer has to be read."""
+
+    url: str = ""
+    model: str | None = None
+    """The model id that was sent; None where a request is about no model."""
+    authenticated: bool = False
+    """Whether a key was sent."""
+    errors: ErrorTable = field(default_factory=lambda: ERRORS)
+    """The classes to raise."""
+    suggest: Callable[[str], list[str]] | None = None
+    """Gives the nearest known model ids."""
+
+    def make(self, kind: type[KiloCodeError], message: str, **facts: Any) -> KiloCodeError:
+        """Build an error of the table's class for `kind`."""
+        return self.errors.get(kind, kind)(message, url=self.url or None, model=self.model, **facts)
+
+
+@dataclass(slots=True)
+class _Report:
+    """The parts of an error body, whatever form it had."""
+
+    text: str = ""
+    code: str | None = None
+    status: int | None = None
+    provider: str | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def error_from_answer(status: int, headers: Mapping[str, str], body: bytes, context: Context) -> KiloCodeError:
+    """Read a refusal: any HTTP answer that is not a success.
+
+    Args:
+        status: The HTTP status.
+        headers: The answer's headers, by lower-case name.
+        body: The answer's body, in whatever form: JSON, HTML, text or nothing.
+        context: What was asked, and the classes to raise.
+
+    """
+    text = body.decode("utf-8", "replace").strip()
+    if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
+        return _redirect(status, headers, context)
+    try:
+        parsed = json.loads(text) if text else None
+    except ValueError:
+        parsed = None
+    report = _read(parsed) if isinstance(parsed, dict) else _Report(text=_plain(text))
+    return _error(status, report, headers, parsed if parsed is not None else text, context)
+
+
+def error_from_payload(payload: Mapping[str, Any], headers: Mapping[str, str], context: Context) -> KiloCodeError:
+    """Read an error that came inside a 200: a body or a stream event with a top-level `error`."""
+    report = _read(payload)
+    status = report.status or (500 if report.code is None else None)
+    return _error(status, report, headers, dict(payload), context)
+
+
+def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """Give the seconds to wait that the headers ask for: `retry-after-ms`, else `Retry-After` in seconds or as a date.
+
+    What cannot be read, or is negative, counts as absent.
+    """
+    for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        try:
+            seconds = float(value) / scale
+        except ValueError:
+            continue
+        if 0 <= seconds < float("inf"):
+            return seconds
+    try:
+        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+        seconds = date.timestamp() - (time.time() if now is None else now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(seconds, 0.0)
+
+
+def _read(payload: Mapping[str, Any]) -> _Report:
+    error = payload.get("error")
+    outer = payload.get("message")
+    report = _Report(code=_name(payload.get("error_type")))
+    if not isinstance(error, dict):
+        report.text = _string(outer) or _string(error) or _string(payload.get("detail"))
+        report.code = report.code or _name(payload.get("type"))
+        return report
+    code = error.get("code")
+    report.status = _status(code)
+    metadata = error.get("metadata") if isinstance(error.get("metadata"), dict) else {}
+    if report.status is None:
+        report.code = report.code or _name(code)
+    report.code = report.code or _name(error.get("error_type")) or _name(metadata.get("error_type")) or _name(error.get("type"))
+    report.provider = _string(metadata.get("provider_name")) or None
+    report.text = _string(error.get("message")) or _string(outer) or _string(error.get("title"))
+    reason = _dig(metadata.get("raw"))
+    if reason and (not report.text or _GENERIC.match(report.text)):
+        report.text = reason
+    elif reason and reason not in report.text:
+        report.text = f"{report.text} ({reason})"
+    for name, key in (("title", "title"), ("balance", "balance"), ("buyCreditsUrl", "buy_credits_url"), ("param", "param")):
+        value = error.get(name, metadata.get(name))
+        if value is not None:
+            report.details[key] = value
+    return report
+
+
+def _dig(raw: object, depth: int = 0) -> str:
+    """Find the upstream's own words inside `metadata.raw`, which is often JSON inside a string."""
+    if isinstance(raw, str):
+        try:
+            inner = json.loads(raw)
+        except ValueError:
+            return _plain(raw)
+        return _dig(inner, depth + 1) if isinstance(inner, (dict, list)) else _plain(raw)
+    if isinstance(raw, list):
+        return next((text for item in raw[:3] if (text := _dig(item, depth + 1))), "")
+    if isinstance(raw, dict) and depth < 6:  # noqa: PLR2004 - deeper than any provider nests
+        for name in ("message", "detail", "error", "error_description", "raw", "msg"):
+            if text := _dig(raw.get(name), depth + 1):
+                return text
+    return ""
+
+
+def _plain(text: str) -> str:
+    if text.lstrip()[:1] == "<":
+        text = re.sub(r"<(script|style)\b.*?</\1>", " ", text, flags=re.S | re.I)
+        text = re.sub(r"<[^>]*>", " ", text)
+    text = " ".join(text.split())
+    return text if len(text) <= 500 else text[:500] + "..."  # noqa: PLR2004 - enough to see what it is
+
+
+def _string(value: object) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _name(value: object) -> str | None:
+    return value.strip().lower() or None if isinstance(value, str) and not value.strip().isdigit() else None
+
+
+def _status(value: object) -> int | None:
+    if isinstance(value, str) and value.strip().isdigit():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600 else None  # noqa: PLR2004
+
+
+def _kind(status: int | None, report: _Report) -> type[KiloCodeError]:
+    if report.code in _BY_CODE:
+        return _BY_CODE[report.code]
+    code = status or 0
+    for pattern, kind in _BY_TEXT:
+        if code in _TEXT_STATUSES[kind] and pattern.search(report.text):
+            return kind
+    if code in _BY_STATUS:
+        return _BY_STATUS[code]
+    return InvalidRequestError if 400 <= code < 500 else UpstreamError  # noqa: PLR2004
+
+
+def _error(status: int | None, report: _Report, headers: Mapping[str, str], body: object, context: Context) -> KiloCodeError:
+    kind = _kind(status, report)
+    details = dict(report.details)
+    if kind is ModelNotFoundError:
+        details["reason"] = _why_not_found(report)
+        if details["reason"] == "unknown" and context.suggest is not None and context.model:
+            details["nearest"] = context.suggest(context.model)
+    retryable = kind.default_retryable
+    if kind in (UpstreamError, TimeoutExceededError):
+        retryable = (status is None or status in _RETRYABLE_STATUSES or status >= 500) and report.code not in _NOT_RETRYABLE_CODES  # noqa: PLR2004
+    return context.make(
+        kind,
+        _message(kind, status, report, details, context),
+        status=status,
+        code=report.code,
+        body=body,
+        headers={name: headers[name] for name in SAFE_HEADERS if name in headers},
+        provider=report.provider,
+        retryable=retryable,
+        retry_after=retry_after(headers),
+        **details,
+    )
+
+
+def _why_not_found(report: _Report) -> str:
+    if _ENDED.search(report.text):
+        return "ended"
+    return "no_endpoint" if _NO_ENDPOINT.search(report.text) else "unknown"
+
+
+def _message(kind: type[KiloCodeError], status: int | None, report: _Report, details: Mapping[str, Any], context: Context) -> str:
+    said = report.text.rstrip(".")
+    who = f"the provider {report.provider}" if report.provider else "the gateway"
+    code = f" (HTTP {status})" if status else ""
+    id_ = f"the model {context.model!r}" if context.model else "the model"
+    model = f" for {id_}" if context.model else ""
+    advice = _ADVICE.get(kind, _no_advice)(report, details, context)
+    words = f": {said}." if said else " without a word of explanation."
+    return f"{_HEADLINE.get(kind, _HEADLINE[KiloCodeError]).format(who=who[0].upper() + who[1:], model=model, id=id_)}{code}{words}{' ' + advice if advice else ''}"
+
+
+_HEADLINE: dict[type[KiloCodeError], str] = {
+    KiloCodeError: "{who} refused the request{model}",
+    AuthenticationError: "{who} asks for a valid sign-in{model}",
+    InsufficientBalanceError: "There is not enough credit{model}",
+    AnonymousQuotaError: "The free quota for requests without a key is used up{model}",
+    RateLimitError: "{who} received too many requests{model}",
+    ModelNotFoundError: "{who} cannot serve {id}",
+    ModelNotAllowedError: "A policy excludes {id} or its providers",
+    OrganizationError: "{who} refused the organization{model}",
+    PermissionRefusedError: "{who} does not permit the request{model}",
+    ContextLengthExceededError: "The messages are too long{model}",
+    DataCollectionRequiredError: "Training on prompts would have to be allowed{model}",
+    InvalidRequestError: "{who} rejected the request{model}",
+    TimeoutExceededError: "{who} ran out of time{model}",
+    UpstreamError: "{who} failed{model}",
+}
+
+
+def _no_advice(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
+    return ""
+
+
+def _advise_authentication(report: _Report, _details: Mapping[str, Any], context: Context) -> str:
+    if report.text.startswith(_BYOK):
+        return "It is your own provider key that was refused: renew it in the dashboard at app.kilo.ai."
+    if not context.authenticated:
+        return (
+            "No API key was sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at app.kilo.ai), "
+            "or choose a free model: an id that ends in ':free', or 'kilo-auto/free'."
+        )
+    if report.code == "invalid_token":
+        return "The API key is wrong, expired or revoked. Copy it again from your profile at app.kilo.ai and set KILOCODE_API_KEY."
+    return (
+        "A key was sent, and the gateway gives this one answer to a bad or expired key, a blocked user and an organization "
+        "that the user does not belong to. `python -m kilocode_gateway doctor` finds out which."
+    )
+
+
+def _advise_balance(report: _Report, details: Mapping[str, Any], _context: Context) -> str:
+    if report.text.startswith(_BYOK):
+        return "It is your own provider account that is out of money."
+    balance = details.get("balance")
+    has = f"The balance is {balance} USD. " if balance is not None else ""
+    return f"{has}Add credits at {details.get('buy_credits_url', 'https://app.kilo.ai/profile')}, or choose a free model."
+
+
+def _advise_rate(report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
+    if report.text.startswith(_BYOK):
+        return "It is the limit of your own provider key."
+    return "Wait and try again; fewer requests at once (max_concurrency, a rate limiter) or another model help."
+
+
+def _advise_not_found(_report: _Report, details: Mapping[str, Any], _context: Context) -> str:
+    if details["reason"] == "ended":
+        return "Choose another model: `python -m kilocode_gateway models` lists them."
+    if details["reason"] == "no_endpoint":
+        return "No provider of it offers what the request asks for: loosen `provider`, leave out the unusual parameters, or choose another model."
+    nearest = details.get("nearest")
+    close = f"Did you mean {' or '.join(repr(name) for name in nearest)}? " if nearest else ""
+    return f"{close}`python -m kilocode_gateway models` lists the exact ids."
+
+
+def _advise_not_allowed(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
+    return "Ask the organization's administrator, loosen `provider`, or choose another model."
+
+
+def _advise_organization(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
+    return "Check organization_id (KILOCODE_ORGANIZATION_ID) and that the key's owner is a member."
+
+
+def _advise_context(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
+    return "Send fewer or shorter messages, lower max_tokens, or choose a model with a larger context window."
+
+
+def _advise_data(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
+    return "Allow it with provider={'data_collection': 'allow'}, or choose a model that does not train on prompts."
+
+
+_ADVICE: dict[type[KiloCodeError], Callable[[_Report, Mapping[str, Any], Context], str]] = {
+    AuthenticationError: _advise_authentication,
+    InsufficientBalanceError: _advise_balance,
+    AnonymousQuotaError: lambda *_: "Sign up at app.kilo.ai and set KILOCODE_API_KEY, or wait a day.",
+    RateLimitError: _advise_rate,
+    ModelNotFoundError: _advise_not_found,
+    ModelNotAllowedError: _advise_not_allowed,
+    OrganizationError: _advise_organization,
+    ContextLengthExceededError: _advise_context,
+    DataCollectionRequiredError: _advise_data,
+}
+
+
+def _redirect(status: int, headers: Mapping[str, str], context: Context) -> KiloCodeError:
+    target = headers.get("location", "")
+    shown = target.split("?")[0] or "an address that it does not name"
+    return context.make(
+        RedirectRefusedError,
+        f"The address {context.url} answers with a redirect to {shown} (HTTP {status}). Redirects are not followed, because they "
+        "would carry the prompts elsewhere. If the new address is the right one, set it as the base URL (KILOCODE_BASE_URL).",
+        status=status,
+        headers={name: headers[name] for name in SAFE_HEADERS if name in headers},
+        location=shown,
+    )
