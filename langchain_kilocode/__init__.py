@@ -1,1 +1,16 @@
-"""Placeholder."""
+"""LangChain on the Kilo Gateway: a chat model and embeddings."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+if find_spec("langchain_core") is None or find_spec("langchain_openai") is None:
+    raise ImportError(
+        "langchain_kilocode needs LangChain, which is not installed: run pip install 'kilocode-gateway[langchain]'",
+        name=__name__,
+    )
+
+from langchain_kilocode.chat_models import ChatKiloCode
+from langchain_kilocode.embeddings import KiloCodeEmbeddings
+
+__all__ = ["ChatKiloCode", "KiloCodeEmbeddings"]
