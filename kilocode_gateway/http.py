@@ -209,37 +209,29 @@ class AsyncOpenAnswer:
         await self._response.aclose()
 
 
-def open_answer(call: Call, policy: RetryPolicy, client: Any = None) -> OpenAnswer:
-    """Send a request until it succeeds or the policy gives up.
+def open_answer(call: Call, policy: RetryPolicy, client: Any = None) -> OpenAnswer | KiloCodeError:
+    """Send a request until it succeeds or the policy gives up; the last attempt's error is given back, not raised.
 
     Returns when the first byte of a successful body is here; after that nothing is sent again.
-
-    Raises:
-        KiloCodeError: The last attempt's error, of the class that the call's error table names.
-
     """
     attempt = 0
     while True:
         outcome = _attempt(call, client)
-        if isinstance(outcome, OpenAnswer):
-            return outcome
-        wait = policy.wait(outcome, attempt)
+        wait = policy.wait(outcome, attempt) if isinstance(outcome, KiloCodeError) else None
         if wait is None:
-            raise outcome
+            return outcome
         time.sleep(wait)
         attempt += 1
 
 
-async def aopen_answer(call: Call, policy: RetryPolicy, client: Any = None) -> AsyncOpenAnswer:
+async def aopen_answer(call: Call, policy: RetryPolicy, client: Any = None) -> AsyncOpenAnswer | KiloCodeError:
     """Do what `open_answer` does, without blocking the event loop."""
     attempt = 0
     while True:
         outcome = await _aattempt(call, client)
-        if isinstance(outcome, AsyncOpenAnswer):
-            return outcome
-        wait = policy.wait(outcome, attempt)
+        wait = policy.wait(outcome, attempt) if isinstance(outcome, KiloCodeError) else None
         if wait is None:
-            raise outcome
+            return outcome
         await asyncio.sleep(wait)
         attempt += 1
 
@@ -391,6 +383,8 @@ def get(config: GatewayConfig, path: str, *, timeout: float = 5.0, client: Any =
     """
     end = time.monotonic() + timeout
     opened = open_answer(_get_call(config, path, timeout, errors), _ONCE, client)
+    if isinstance(opened, KiloCodeError):
+        raise opened
     parts = []
     try:
         for chunk in opened.chunks():
@@ -406,6 +400,8 @@ async def aget(config: GatewayConfig, path: str, *, timeout: float = 5.0, client
     """Do what `get` does, without blocking the event loop."""
     end = time.monotonic() + timeout
     opened = await aopen_answer(_get_call(config, path, timeout, errors), _ONCE, client)
+    if isinstance(opened, KiloCodeError):
+        raise opened
     parts = []
     try:
         async for chunk in opened.chunks():

@@ -1,0 +1,109 @@
+"""Turns the bytes of an event stream into dicts, without doing any I/O: sync and async callers drive the same decoder."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DATA = b"data: {"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class NotJSONError(ValueError):
+    """The data of an event is not a JSON object. Its beginning is the message."""
+
+
+class EventDecoder:
+    """Collects bytes and gives the JSON object of each event that they complete.
+
+    Comments, `event:` and other fields, blank events and garbage lines are skipped, as the standard for event streams
+    says. Line ends may be LF, CRLF or CR, and the bytes may be split anywhere.
+    """
+
+    DONE: Final = b"[DONE]"
+
+    def __init__(self) -> None:
+        self.done = False
+        """Whether the stream said `[DONE]`."""
+        self._parts: list[bytes] = []
+        self._last = b""
+        self._carriage_return = False
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """Take the next bytes and give the objects of the events that are complete now, one by one.
+
+        Raises:
+            NotJSONError: If an event's data is neither a JSON object nor `[DONE]`.
+
+        """
+        if self._carriage_return or b"\r" in data:
+            data = self._with_line_feeds(data)
+        if not data:
+            return
+        parts = self._parts
+        if parts:
+            boundary = b"\n\n" in data or (data[:1] == b"\n" and self._last == b"\n")
+            self._last = data[-1:]
+            parts.append(data)
+            if not boundary:
+                return
+            data = b"".join(parts)
+            parts.clear()
+        events = data.split(b"\n\n")
+        rest = events.pop()
+        if rest:
+            parts.append(rest)
+            self._last = rest[-1:]
+        for event in events:
+            found = self._read(event)
+            if found is not None:
+                yield found
+
+    def close(self) -> Iterator[dict[str, Any]]:
+        """Give the object of a last event that only lacks its blank line; what is incomplete is dropped."""
+        rest = b"".join(self._parts)
+        self._parts.clear()
+        try:
+            found = self._read(rest)
+        except NotJSONError:
+            return
+        if found is not None:
+            yield found
+
+    def _with_line_feeds(self, data: bytes) -> bytes:
+        if self._carriage_return:
+            data = b"\r" + data
+        self._carriage_return = data.endswith(b"\r")
+        if self._carriage_return:
+            data = data[:-1]
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def _read(self, event: bytes) -> dict[str, Any] | None:
+        if event.startswith(_DATA) and b"\n" not in event:
+            return _object(event[6:])
+        if not event or event.startswith(b":") and b"\n" not in event:
+            return None
+        lines = []
+        for line in event.removeprefix(_BYTE_ORDER_MARK).split(b"\n"):
+            if line.startswith(b"data:"):
+                lines.append(line[6:] if line.startswith(b"data: ") else line[5:])
+        data = b"\n".join(lines).strip()
+        if not data:
+            return None
+        if data == self.DONE:
+            self.done = True
+            return None
+        return _object(data)
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(data.decode())
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise NotJSONError(data[:200].decode("utf-8", "replace"))
+    return found

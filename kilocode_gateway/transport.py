@@ -1,0 +1,255 @@
+"""Talks to the gateway: dicts in, answers out, sync and async, whole and streamed.
+
+Chat, embeddings and the command line all go through here; the one function that opens a request is `Transport._plan`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from kilocode_gateway import usage, wire
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.error_bodies import Context
+from kilocode_gateway.errors import (
+    ERRORS,
+    AuthenticationError,
+    BudgetExceededError,
+    ConfigurationError,
+    ErrorTable,
+    KiloCodeError,
+    ModelNotFoundError,
+)
+from kilocode_gateway.http import AsyncOpenAnswer, Call, OpenAnswer, RetryPolicy, aopen_answer, open_answer, timeouts_of
+from kilocode_gateway.models import SUCCESSORS, parse_model_ref
+from kilocode_gateway.streams import AsyncStream, Stream, read_body, read_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from kilocode_gateway.config import GatewayConfig
+
+    _Outcome = OpenAnswer | AsyncOpenAnswer | KiloCodeError
+    _Plan = Generator[Call, _Outcome, _Outcome]
+
+CHAT = "chat/completions"
+
+_served_by_successor: set[tuple[str, str]] = set()
+"""(base URL, id): where the gateway knows an id only under its new name. It holds what is true of the gateway, for good."""
+
+
+class Transport:
+    """Sends requests to one gateway for one user.
+
+    Making one costs nothing: no connection, no file, no request. It may be used by any number of threads and event loops.
+
+    Args:
+        config: The gateway and who asks.
+        timeout: Seconds for each read (default 600), a pair (connect, read), a `Timeout` of httpx or httpx2, or None.
+        max_retries: Attempts after the first, for errors that may pass (default 2).
+        errors: The classes to raise.
+        http_client: A client of httpx or httpx2 to use instead of the shared one. It is never closed here.
+        http_async_client: The same for async calls.
+        headers: Further headers for each request.
+
+    Raises:
+        ConfigurationError: If a setting cannot be used.
+
+    """
+
+    def __init__(  # noqa: PLR0913 - all but the first are optional
+        self,
+        config: GatewayConfig,
+        *,
+        timeout: object = 600.0,
+        max_retries: int = 2,
+        errors: ErrorTable = ERRORS,
+        http_client: Any = None,
+        http_async_client: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+            msg = f"max_retries must be a whole number from 0, got {max_retries!r}."
+            raise ConfigurationError(msg)
+        self.config = config
+        self.errors = errors
+        self._timeouts = timeouts_of(timeout)
+        self._policy = RetryPolicy(max_retries=max_retries)
+        self._client = http_client
+        self._async_client = http_async_client
+        self._headers = dict(headers or {})
+
+    def complete(self, body: Mapping[str, Any]) -> wire.Completion:
+        """Ask for one whole answer.
+
+        Args:
+            body: The request: `model` as the user wrote it, `messages`, parameters, and `extra_body`.
+
+        Raises:
+            KiloCodeError: Of the class that the error table names.
+
+        """
+        return self.completions(body)[0]
+
+    async def acomplete(self, body: Mapping[str, Any]) -> wire.Completion:
+        """Do what `complete` does, without blocking the event loop."""
+        return (await self.acompletions(body))[0]
+
+    def completions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
+        """Ask for whole answers: as many as `n` says. The usage stands with the first."""
+        opened = self._open(self._plan(CHAT, body))
+        return _counted(read_body(opened.read(), opened, body["model"]))
+
+    async def acompletions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
+        """Do what `completions` does, without blocking the event loop."""
+        opened = await self._aopen(self._plan(CHAT, body))
+        return _counted(read_body(await opened.read(), opened, body["model"]))
+
+    def stream(self, body: Mapping[str, Any]) -> Stream:
+        """Ask for an answer piece by piece. The request is sent now; the first bytes are here when this returns."""
+        return Stream(self._open(self._plan(CHAT, body, stream=True)), body["model"])
+
+    async def astream(self, body: Mapping[str, Any]) -> AsyncStream:
+        """Do what `stream` does, without blocking the event loop."""
+        return AsyncStream(await self._aopen(self._plan(CHAT, body, stream=True)), body["model"])
+
+    def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask for anything else that answers with a JSON object, such as embeddings or the balance.
+
+        Args:
+            method: The HTTP method.
+            path: Below the base address, or with a leading slash on its host.
+            body: Sent as JSON. A `model` in it may be any reference form.
+
+        """
+        opened = self._open(self._plan(path, body, method=method))
+        return self._recorded(read_payload(opened.read(), opened), body)
+
+    async def arequest(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Do what `request` does, without blocking the event loop."""
+        opened = await self._aopen(self._plan(path, body, method=method))
+        return self._recorded(read_payload(await opened.read(), opened), body)
+
+    def _open(self, plan: _Plan) -> OpenAnswer:
+        outcome: Any = None
+        while True:
+            call, done = _advance(plan, outcome)
+            if call is None:
+                break
+            outcome = open_answer(call, self._policy, self._client)
+        if isinstance(done, KiloCodeError):
+            raise done
+        return done  # type: ignore[no-any-return]  # the plan gives back what it was sent
+
+    async def _aopen(self, plan: _Plan) -> AsyncOpenAnswer:
+        outcome: Any = None
+        while True:
+            call, done = _advance(plan, outcome)
+            if call is None:
+                break
+            outcome = await aopen_answer(call, self._policy, self._async_client)
+        if isinstance(done, KiloCodeError):
+            raise done
+        return done  # type: ignore[no-any-return]  # the plan gives back what it was sent
+
+    def _plan(self, path: str, body: Mapping[str, Any] | None, *, method: str = "POST", stream: bool = False) -> _Plan:
+        """Decide what is sent, without doing any I/O: gives calls, is told their outcomes, ends with the one that counts.
+
+        `kilo/auto` and its kin have been renamed on newer gateways. What this gateway's own model list says decides; where
+        it says nothing the old name is sent, and the new one after a model-not-found answer.
+        """
+        if body is None or "model" not in body:
+            return (yield self._call(method, path, body, model=None))
+        catalog = Catalog.at_hand(self.config)
+        model = self._known_as(parse_model_ref(body["model"]), catalog)
+        self._check_paid(model, catalog)
+        usage.check_budget(self.errors[BudgetExceededError])
+        outcome = yield self._call(method, path, body, model=model, stream=stream, catalog=catalog)
+        successor = SUCCESSORS.get(model)
+        if successor is not None and _is_unknown(outcome):
+            outcome = yield self._call(method, path, body, model=successor, stream=stream, catalog=catalog)
+            if not _is_unknown(outcome):
+                _served_by_successor.add((self.config.base_url, model))
+        return outcome
+
+    def _known_as(self, model: str, catalog: Catalog) -> str:
+        successor = SUCCESSORS.get(model)
+        if successor is None or catalog.is_discovered(model):
+            return model
+        renamed = catalog.is_discovered(successor) or (self.config.base_url, model) in _served_by_successor
+        return successor if renamed else model
+
+    def _check_paid(self, model: str, catalog: Catalog) -> None:
+        """Refuse, before anything is sent, what the public gateway would refuse: a paid model without a key."""
+        if self.config.api_key is not None or not self.config.is_default_origin:
+            return
+        if any(name.lower() == "authorization" for name in self._headers):
+            return
+        info = catalog.get(model)
+        if info is not None and info.is_paid:
+            msg = (
+                f"The model {model!r} costs money and no API key is set, so nothing was sent. Set KILOCODE_API_KEY or pass "
+                "api_key=... (the key is in your profile at app.kilo.ai), or choose a free model: an id that ends in ':free', "
+                "or 'kilo-auto/free'."
+            )
+            raise self.errors[AuthenticationError](msg, model=model)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        *,
+        model: str | None,
+        stream: bool = False,
+        catalog: Catalog | None = None,
+    ) -> Call:
+        url = self.config.url(path)
+        content = None
+        headers = self.config.headers(self._headers)
+        if body is not None:
+            if model is not None:
+                body = wire.shape(body, model=model, stream=stream) if path == CHAT else {**body, "model": model}
+            content = _encoded(body)
+            headers["Content-Type"] = "application/json"
+        context = Context(
+            url=url,
+            model=model,
+            authenticated=self.config.api_key is not None,
+            errors=self.errors,
+            suggest=catalog.nearest if catalog is not None else None,
+        )
+        return Call(method, url, headers, content, self._timeouts, context, self.config.api_key)
+
+    def _recorded(self, payload: dict[str, Any], body: Mapping[str, Any] | None) -> dict[str, Any]:
+        used = wire.Usage.read(payload.get("usage"))
+        if body is not None and "model" in body:
+            usage.record(str(payload.get("model") or body["model"]), used)
+        return payload
+
+
+def _advance(plan: _Plan, outcome: OpenAnswer | AsyncOpenAnswer | KiloCodeError | None) -> tuple[Call | None, Any]:
+    try:
+        return plan.send(outcome), None  # type: ignore[arg-type]  # None begins the plan
+    except StopIteration as end:
+        return None, end.value
+
+
+def _is_unknown(outcome: object) -> bool:
+    return isinstance(outcome, ModelNotFoundError) and outcome.details.get("reason") == "unknown"
+
+
+def _counted(completions: list[wire.Completion]) -> list[wire.Completion]:
+    usage.record(completions[0].model, completions[0].usage)
+    return completions
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError) as exc:
+        reason = str(exc)
+    msg = f"The request cannot be written as JSON: {reason}. Settings and messages must hold text, finite numbers, lists and dicts only."
+    raise ConfigurationError(msg)

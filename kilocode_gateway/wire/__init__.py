@@ -1,0 +1,30 @@
+"""Everything odd about the gateway's wire, as pure functions over dicts that both frameworks call.
+
+`settings` knows the names of request fields, `request` shapes what is sent, `reply` reads what comes back.
+"""
+
+from kilocode_gateway.wire.reply import (
+    Completion,
+    Delta,
+    StreamReader,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    read_completions,
+)
+from kilocode_gateway.wire.request import shape
+from kilocode_gateway.wire.settings import PARAMETERS, check_names, merge
+
+__all__ = [
+    "PARAMETERS",
+    "Completion",
+    "Delta",
+    "StreamReader",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+    "check_names",
+    "merge",
+    "read_completions",
+    "shape",
+]

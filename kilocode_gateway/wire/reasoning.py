@@ -1,0 +1,116 @@
+"""Puts the pieces of a model's reasoning together, so that they can go back to it unchanged.
+
+The gateway passes on three forms: `reasoning_details` (signed or encrypted blocks), `reasoning` and `reasoning_content`
+(plain text). The same text may come in several of them at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_JOINED = ("text", "summary")
+_TEXT_KEYS = {"reasoning.text": "text", "reasoning.summary": "summary"}
+
+
+def text_of(details: object) -> str:
+    """Give the readable text of `reasoning_details`."""
+    if not isinstance(details, list):
+        return ""
+    return "".join(
+        text
+        for item in details
+        if isinstance(item, dict) and isinstance(text := item.get(_TEXT_KEYS.get(item.get("type", ""), "text")), str)
+    )
+
+
+class ReasoningAssembler:
+    """Collects the reasoning of one streamed answer, whatever forms it has."""
+
+    __slots__ = ("_content", "_details", "_plain", "_shown")
+
+    def __init__(self) -> None:
+        self._plain: list[str] = []
+        self._content: list[str] = []
+        self._shown: list[str] = []
+        self._details: list[dict[str, Any]] = []
+
+    @property
+    def text(self) -> str:
+        """The readable text so far, never doubled."""
+        return "".join(self._shown)
+
+    @property
+    def details(self) -> list[dict[str, Any]]:
+        """The blocks so far, each as it would have come in one piece."""
+        return self._details
+
+    def add(self, delta: dict[str, Any]) -> str:
+        """Take the reasoning fields of a delta and give the new readable text."""
+        plain, content, details = delta.get("reasoning"), delta.get("reasoning_content"), delta.get("reasoning_details")
+        shown = ""
+        if isinstance(content, str) and content:
+            self._content.append(content)
+            shown = content
+        if isinstance(plain, str) and plain:
+            self._plain.append(plain)
+            shown = plain
+        if isinstance(details, list):
+            for item in details:
+                if isinstance(item, dict):
+                    self._add_detail(item)
+            if not shown:
+                shown = text_of(details)
+                if shown and shown == self.text:
+                    # Some upstreams repeat the whole text in one closing block, to bring its signature.
+                    shown = ""
+        if shown:
+            self._shown.append(shown)
+        return shown
+
+    def replay(self) -> dict[str, Any]:
+        """Give the fields that the assistant's message must carry when it goes back."""
+        return replay_fields(self._details, "".join(self._content), "".join(self._plain))
+
+    def _add_detail(self, item: dict[str, Any]) -> None:
+        last = next((old for old in reversed(self._details) if _same_block(old, item)), None)
+        if last is None:
+            self._details.append(dict(item))
+            return
+        for name, value in item.items():
+            old = last.get(name)
+            if name in _JOINED and isinstance(value, str) and isinstance(old, str):
+                closing = "signature" in item and value == old
+                last[name] = old if closing else old + value
+            elif value is not None or name not in last:
+                last[name] = value
+
+
+def _same_block(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Say whether a piece continues a block: same type, place and id, and nothing in it contradicts."""
+    if old.get("type") != new.get("type"):
+        return False
+    for name in ("index", "id", "format", "signature", "data"):
+        mine, theirs = old.get(name), new.get(name)
+        if mine is not None and theirs is not None and mine != theirs:
+            return False
+    if old.get("signature") is not None and any(new.get(name) for name in _JOINED) and new.get("signature") is None:
+        # A signature closes its block; text after it begins the next one.
+        return False
+    if "data" in new:
+        return old.get("index") is not None and old.get("index") == new.get("index") and old.get("id") == new.get("id")
+    return True
+
+
+def replay_fields(details: object, content: object, plain: object) -> dict[str, Any]:
+    """Choose what of a message's reasoning goes back: the blocks, and the text under the name that it came with.
+
+    Kimi and DeepSeek refuse a tool result whose call has lost its `reasoning_content`; Gemini and Claude want the blocks.
+    """
+    fields: dict[str, Any] = {}
+    if isinstance(details, list) and details:
+        fields["reasoning_details"] = details
+    if isinstance(content, str) and content:
+        fields["reasoning_content"] = content
+    if not fields and isinstance(plain, str) and plain:
+        fields["reasoning"] = plain
+    return fields

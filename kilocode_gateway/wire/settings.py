@@ -1,0 +1,110 @@
+"""The names of the request fields that the gateway knows, and how settings from several places become one."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from kilocode_gateway.errors import UnknownSettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PARAMETERS: dict[str, str] = {
+    "audio": "Voice and format of a spoken answer, for models with audio output.",
+    "cache_control": "Asks for automatic prompt caching, for providers that offer it.",
+    "frequency_penalty": "From -2 to 2: makes repeated words less likely.",
+    "include_reasoning": "An older form of `reasoning`: whether reasoning comes back.",
+    "logit_bias": "Token id to a number from -100 to 100.",
+    "logprobs": "Whether the tokens' log probabilities come back.",
+    "max_completion_tokens": "Another name for `max_tokens`, under which it is sent.",
+    "max_tokens": "The most tokens that the answer may have.",
+    "metadata": "Labels that the provider stores with the request.",
+    "min_p": "From 0 to 1: the least probability of a token, relative to the likeliest.",
+    "modalities": "What comes out: text, image, audio.",
+    "n": "How many answers.",
+    "parallel_tool_calls": "Whether several tools may be called at once.",
+    "plugins": "The upstream router's plugins, such as web search or a PDF reader.",
+    "prediction": "The expected answer, to speed up small changes.",
+    "presence_penalty": "From -2 to 2: makes words that occurred less likely.",
+    "prompt_cache_key": "Keeps requests with the same beginning together.",
+    "prompt_cache_retention": "How long a cached beginning is kept.",
+    "provider": "Which providers may serve the request: order, only, ignore, sort, data_collection, zdr, require_parameters.",
+    "reasoning": "How much the model thinks: effort, max_tokens, exclude, enabled. Sent as it is.",
+    "reasoning_effort": "OpenAI's form of `reasoning`: sent as `reasoning: {effort}`.",
+    "reasoning_split": "MiniMax: whether reasoning comes apart from the answer.",
+    "repetition_penalty": "From 0 to 2: makes repeated words less likely.",
+    "response_format": "The form of the answer: json_object or json_schema.",
+    "route": "The upstream router's routing mode.",
+    "safety_identifier": "Overwritten by the gateway.",
+    "seed": "Makes the answer repeatable where the provider can.",
+    "service_tier": "The provider's service class.",
+    "stop": "Texts that end the answer. A single one becomes a list.",
+    "store": "Whether the provider stores the answer.",
+    "stream": "Whether the answer comes as a stream.",
+    "stream_options": "Options of a stream; `include_usage` is always true.",
+    "temperature": "From 0 to 2: how freely the next token is chosen.",
+    "thinking": "The switch of some providers' thinking: {type}.",
+    "enable_thinking": "The switch of some providers' thinking.",
+    "tool_choice": "Which tool is called: auto, none, required, or one by name.",
+    "tools": "The tools that the model may call.",
+    "top_a": "From 0 to 1: drops tokens far less likely than the likeliest.",
+    "top_k": "How many tokens are considered at each step.",
+    "top_logprobs": "How many alternatives come back per token.",
+    "top_p": "From 0 to 1: the share of probability that is considered.",
+    "transforms": "The upstream router's prompt transforms, such as middle-out.",
+    "user": "Overwritten by the gateway with its own hash.",
+    "verbosity": "How long the answer is: low, medium, high.",
+    "web_search_options": "Options of a model's own web search.",
+}
+"""Request fields of `chat/completions` and what each does (gateway documentation and server source, 2026)."""
+
+_REFUSED: dict[str, str] = {
+    "models": (
+        "the gateway deletes OpenRouter's `models` list without a word, so the fallback that it promises would not be there. "
+        "Choose one model, and let the framework fall back to another (with_fallbacks in LangChain)"
+    ),
+    "providerOptions": "the gateway answers 400 to `providerOptions`. Use `provider`",
+}
+"""Names that look right and do harm, with what to do instead (server source, February and November 2026)."""
+
+
+def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
+    """Refuse a setting that nothing knows.
+
+    Args:
+        given: The names that came.
+        known: Further names that are fine there, beside `PARAMETERS`.
+        where: What they were given to, as the message calls it: `ChatKiloCode`.
+
+    Raises:
+        UnknownSettingError: With the nearest known name, and how to send a field that only the gateway knows.
+
+    """
+    unknown = [name for name in given if name not in PARAMETERS]
+    if not unknown:
+        return
+    others = set(known)
+    for name in unknown:
+        if name in others:
+            continue
+        if name in _REFUSED:
+            msg = f"{where} does not take {name!r}: {_REFUSED[name]}."
+            raise UnknownSettingError(msg)
+        near = difflib.get_close_matches(name, [*PARAMETERS, *others], n=1, cutoff=0.6)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        msg = f"{where} has no setting {name!r}. {hint}A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
+        raise UnknownSettingError(msg)
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings from several places together: the later place wins, dicts are merged inside, None leaves a name out."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            old = merged.get(name)
+            if isinstance(old, dict) and isinstance(value, dict):
+                merged[name] = merge(old, value)
+            elif value is not None:
+                merged[name] = dict(value) if isinstance(value, dict) else value
+    return merged
