@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 if find_spec("langchain_core") is None or find_spec("langchain_openai") is None:
     raise ImportError(
-        "langchain_kilocode needs LangChain, which is not installed: run pip install 'kilocode-gateway[langchain]'",
+        "langchain_kilocode needs LangChain, which is missing: run pip install 'kilocode-gateway[langchain]'",
         name=__name__,
     )
 

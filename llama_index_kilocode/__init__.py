@@ -6,14 +6,14 @@ from importlib.util import find_spec
 
 
 def _missing() -> bool:
-    """Tell whether LlamaIndex, or its OpenAI-like base, is absent (the parents are namespaces that may be ours alone)."""
+    """Tell whether a part of LlamaIndex is absent; its namespaces may be there for our own names alone."""
     names = ("llama_index", "llama_index.core", "llama_index.llms", "llama_index.llms.openai_like")
     return any(find_spec(name) is None for name in names)
 
 
 if _missing():
     raise ImportError(
-        "llama_index_kilocode needs LlamaIndex, which is not installed: run pip install 'kilocode-gateway[llama-index]'",
+        "llama_index_kilocode needs LlamaIndex, which is missing: run pip install 'kilocode-gateway[llama-index]'",
         name=__name__,
     )
 

@@ -1,0 +1,78 @@
+# `make demo` and `make test` each work as the first command in a fresh clone, with Python 3.11+ and make.
+
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11 python
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip
+# What every installation depends on.
+SOURCES := pyproject.toml kilocode_gateway/_version.py
+# More arguments for pytest: make test PYTEST="-k errors"
+PYTEST :=
+
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONPATH
+
+.PHONY: help demo test lint types format lowest clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+
+demo: .venv/demo.stamp ## LangChain and LlamaIndex answer through the gateway (a local one unless KILOCODE_API_KEY is set)
+	$(BIN)/python examples/demo.py
+
+test: .venv/test.stamp ## The whole suite, in an environment with both frameworks
+	$(BIN)/python -m pytest -n auto $(PYTEST)
+
+lint: .venv/lint.stamp ## ruff, and whether the code is formatted
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/type.stamp ## mypy on the three packages, pyright on tests/typing
+	$(BIN)/mypy
+	@if [ -d tests/typing ]; then $(BIN)/basedpyright; fi
+
+format: .venv/lint.stamp ## Format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has moved in pyproject.toml
+	$(PIP) install --quiet 'uv>=0.9'
+	rm -f tests/lowest.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --resolution lowest-direct --extra all \
+		--no-annotate --custom-compile-command 'make lowest' --output-file tests/lowest.txt pyproject.toml
+
+clean: ## Remove the environment and everything that was made
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first Python that is new enough and can make environments.
+.venv/pip.stamp:
+	@for python in $(PYTHONS); do \
+		if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			echo "$$python -m venv .venv"; \
+			$$python -m venv --clear .venv || exit 1; \
+			break; \
+		fi; \
+	done; \
+	if [ ! -x $(BIN)/python ]; then \
+		echo "Expected Python 3.11 or newer with its venv module, found none among: $(PYTHONS)." >&2; \
+		echo "Install it (on Debian and Ubuntu: python3 and python3-venv) and run make again." >&2; \
+		exit 1; \
+	fi
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/demo.stamp: .venv/pip.stamp $(SOURCES)
+	$(PIP) install --quiet -e '.[all]' --group demo
+	@touch $@
+
+.venv/test.stamp: .venv/pip.stamp $(SOURCES)
+	$(PIP) install --quiet -e '.[all]' --group test
+	@touch $@
+
+.venv/lint.stamp: .venv/pip.stamp $(SOURCES)
+	$(PIP) install --quiet --group lint
+	@touch $@
+
+.venv/type.stamp: .venv/test.stamp $(SOURCES)
+	$(PIP) install --quiet --group type
+	@touch $@
