@@ -1,0 +1,216 @@
+"""What `KiloCode` is made of, without its methods: settings, one request builder, metadata, copies and pickles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
+
+from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.llms.openai_like import OpenAILike
+
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.openai_errors import OPENAI_ERRORS
+from kilocode_gateway.transport import Transport
+from llama_index_kilocode._messages import to_wire
+from llama_index_kilocode._settings import PER_CALL, SENT_FIELDS, KiloCodeSettings, check, put_together, split
+
+if TYPE_CHECKING:
+    from kilocode_gateway.models import ModelInfo
+
+DEFAULT_MODEL = "kilo/auto"
+FALLBACK_CONTEXT_WINDOW = 128_000
+"""Tokens that a model is taken to hold when the catalog does not know it: what nearly all current models hold."""
+
+
+class Link:
+    """What an LLM holds beside its settings: the user's HTTP clients, and the key as it was found.
+
+    Copies keep the clients and find the key anew. Pickles carry neither: a key from the environment stays where it is.
+    """
+
+    __slots__ = ("_asked", "_config", "http_async_client", "http_client")
+
+    def __init__(self, http_client: Any = None, http_async_client: Any = None) -> None:
+        self.http_client = http_client
+        self.http_async_client = http_async_client
+        self._asked: tuple[str | None, ...] | None = None
+        self._config: GatewayConfig | None = None
+
+    def config(self, api_key: str | None, api_base: str | None, organization_id: str | None) -> GatewayConfig:
+        """Give the configuration of these settings; the environment is read once for each."""
+        asked, config = (api_key, api_base, organization_id), self._config
+        if config is None or asked != self._asked:
+            config = GatewayConfig.resolve(api_key=api_key, base_url=api_base, organization_id=organization_id)
+            self._config, self._asked = config, asked
+        return config
+
+    def __copy__(self) -> Link:
+        return Link(self.http_client, self.http_async_client)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Link:
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[type[Link], tuple[()]]:
+        return (Link, ())
+
+
+class GatewayLLM(OpenAILike):
+    """The settings of `KiloCode`; see there."""
+
+    model: str = DEFAULT_MODEL
+    """The model id as the gateway's list has it, such as `anthropic/claude-sonnet-4.6`. `kilo/auto` lets it choose."""
+    api_key: str | None = Field(default=None, exclude=True, repr=False)
+    """The key, if it was given by hand. One from `KILOCODE_API_KEY` or `KILO_API_KEY` is used but not stored here."""
+    api_base: str | None = None
+    """The gateway's address; filled from `KILOCODE_BASE_URL`, else the public gateway."""
+    organization_id: str | None = None
+    """The organization that pays and whose policy applies; filled from `KILOCODE_ORGANIZATION_ID` or `KILO_ORG_ID`."""
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    """From 0 to 2. None leaves it to the model: several refuse the parameter."""
+    max_tokens: Annotated[int, Field(gt=0)] | None = None
+    """The most tokens that an answer may have. None leaves it to the model; the catalog's limit is never sent."""
+    top_p: float | None = None
+    """From 0 to 1: the share of probability that is considered."""
+    top_k: int | None = None
+    """How many tokens are considered at each step."""
+    min_p: float | None = None
+    """From 0 to 1: the least probability of a token, relative to the likeliest."""
+    seed: int | None = None
+    """Makes the answer repeatable where the provider can."""
+    stop: str | list[str] | None = None
+    """Texts that end the answer."""
+    frequency_penalty: float | None = None
+    """From -2 to 2: makes repeated words less likely."""
+    presence_penalty: float | None = None
+    """From -2 to 2: makes words that occurred less likely."""
+    repetition_penalty: float | None = None
+    """From 0 to 2: makes repeated words less likely."""
+    reasoning: dict[str, Any] | None = None
+    """How much the model thinks: `effort`, `max_tokens`, `exclude`, `enabled`. The auto models ignore it."""
+    reasoning_effort: str | None = None
+    """none, minimal, low, medium, high, xhigh or max: short for `reasoning={"effort": ...}`."""
+    verbosity: str | None = None
+    """How long the answer is: low, medium or high."""
+    provider: dict[str, Any] | None = None
+    """Which providers may serve: `order`, `only`, `ignore`, `sort`, `data_collection`, `zdr`, `require_parameters`."""
+    transforms: list[str] | None = None
+    """Prompt transforms, such as `["middle-out"]`."""
+    plugins: list[dict[str, Any]] | None = None
+    """Plugins of the upstream router, such as `[{"id": "web"}]`."""
+    extra_body: dict[str, Any] | None = None
+    """Fields of the request that only the gateway knows; merged in last, whatever their names."""
+    timeout: float | tuple[float, float] | None = 600.0
+    """Seconds for each read, or (connect, read); None waits for ever."""
+    max_retries: Annotated[int, Field(ge=0)] = 2
+    """Attempts after the first, for errors that may pass."""
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Further headers of each request. Not in `to_dict` and `repr`, as they may hold secrets."""
+    context_window: Annotated[int, Field(gt=0)] | None = None
+    """Tokens that fit into the model. None asks the catalog, when `metadata` is first read."""
+    is_function_calling_model: bool | None = None
+    """Whether the model calls tools. None asks the catalog, when `metadata` is first read."""
+    is_chat_model: bool = True
+    """Always true: the gateway has no other endpoint."""
+
+    _link: Link = PrivateAttr()
+
+    def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
+        given: dict[str, Any] = {"model": model, **settings}
+        link = Link(given.pop("http_client", None), given.pop("async_http_client", None))
+        fields = split(given, type(self).model_fields)
+        config = GatewayConfig.resolve(
+            api_key=fields.get("api_key"),
+            base_url=fields.get("api_base"),
+            organization_id=fields.get("organization_id"),
+        )
+        key = config.api_key
+        fields["api_key"] = None if key is None or config.api_key_from_env else key.reveal()
+        fields["api_base"], fields["organization_id"] = config.base_url, config.organization_id
+        if not fields.get("is_chat_model", True):
+            raise ConfigurationError("The gateway has chat models only: leave is_chat_model out, or set it to True.")
+        # Not the base's constructor: it would look for OPENAI_* in the environment.
+        FunctionCallingLLM.__init__(self, **fields)
+        self._client = self._aclient = self._http_client = self._async_http_client = None
+        self._link = link
+        self._config()
+        self._transport()
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """What the framework wants to know of the model.
+
+        The gateway's model list is fetched once per process when this is first read outside a running event loop, and
+        in the background inside one, where the answer comes from what is at hand; `await llm.aload()` makes it certain.
+        """
+        return self._metadata(Catalog.look(self._config(), http_client=self._link.http_client))
+
+    async def aload(self) -> None:
+        """Fetch the gateway's model list, so that `metadata` is right from now on."""
+        await Catalog.adiscover(config=self._config(), http_async_client=self._link.http_async_client)
+
+    def to_payload(self) -> dict[str, Any]:
+        """Give what events and callbacks may know of this LLM: its metadata as far as it is at hand, and no secret."""
+        return {"class_name": self.class_name(), **self._metadata(Catalog.at_hand(self._config())).model_dump()}
+
+    def _metadata(self, catalog: Catalog) -> LLMMetadata:
+        info = catalog.get(self.model)
+        calls_tools = self.is_function_calling_model
+        if calls_tools is None:
+            calls_tools = info is None or info.supports_tools
+        return LLMMetadata(
+            context_window=self.context_window or (info and info.context_window) or FALLBACK_CONTEXT_WINDOW,
+            num_output=self.max_tokens or -1,
+            is_chat_model=True,
+            is_function_calling_model=calls_tools,
+            model_name=self.model,
+            system_role=MessageRole.SYSTEM,
+        )
+
+    def _info(self) -> ModelInfo | None:
+        """Give what is at hand of the model, without a request."""
+        return Catalog.at_hand(self._config()).get(self.model)
+
+    def _config(self) -> GatewayConfig:
+        return self._link.config(self.api_key, self.api_base, self.organization_id)
+
+    def _transport(self, call: dict[str, Any] | None = None) -> Transport:
+        """Give the way to the gateway under the current settings; nothing is opened by that."""
+        call = call or {}
+        return Transport(
+            self._config(),
+            timeout=call.get("timeout", self.timeout),
+            max_retries=self.max_retries,
+            errors=OPENAI_ERRORS,
+            http_client=self._link.http_client,
+            http_async_client=self._link.http_async_client,
+            headers={**(self.default_headers or {}), **(call.get("extra_headers") or {})},
+        )
+
+    def _request(self, messages: list[ChatMessage], call: dict[str, Any]) -> tuple[Transport, dict[str, Any]]:
+        """Build a request: the call's settings win over `additional_kwargs`, and those over the fields.
+
+        Raises:
+            UnknownSettingError: If the call has a setting that nothing knows.
+
+        """
+        call = {name: value for name, value in call.items() if name != "use_chat_completions"}
+        check(call, PER_CALL, where="KiloCode")
+        body = put_together(self._fields(), self.additional_kwargs, call)
+        body = {name: value for name, value in body.items() if name not in ("extra_headers", "timeout")}
+        if not body.get("tools"):
+            body.pop("tools", None)
+            body.pop("tool_choice", None)
+        return self._transport({**self.additional_kwargs, **call}), {**body, "messages": to_wire(messages)}
+
+    def _fields(self) -> dict[str, Any]:
+        fields = {name: getattr(self, name) for name in ("model", *SENT_FIELDS)}
+        fields["audio"] = self.audio_config
+        if self.logprobs:
+            fields |= {"logprobs": True, "top_logprobs": self.top_logprobs or None}
+        return fields
+
+    def _use_chat_completions(self, kwargs: dict[str, Any]) -> bool:
+        return True

@@ -1,0 +1,269 @@
+"""Chat messages of LlamaIndex as the message dicts that travel to the gateway; nothing given is changed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import mimetypes
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from llama_index.core.base.llms.types import (
+    AudioBlock,
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ThinkingBlock,
+    ToolCallBlock,
+    VideoBlock,
+)
+
+from kilocode_gateway.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+REPLAY_KEYS = ("reasoning", "reasoning_content", "reasoning_details")
+"""The fields of an assistant message that carry its reasoning back. Signed thinking is refused upstream when they change."""
+
+_ROLES = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+    MessageRole.FUNCTION: "tool",
+}
+
+_PLACEHOLDER_TITLE = "input_document"  # what the framework puts where a document has no title
+_MAGIC = (
+    (b"%PDF", "application/pdf"),
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"OggS", "audio/ogg"),
+    (b"fLaC", "audio/flac"),
+)
+_AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "vnd.wave": "wav", "mp4": "m4a"}
+"""What an audio mimetype's second half is called where it is not the format's name itself."""
+
+
+def to_wire(messages: Iterable[ChatMessage]) -> list[dict[str, Any]]:
+    """Give the messages as dicts, in the shape that the gateway takes.
+
+    A text-only message has its text (`message.content`) as content; any other has a list of parts. A `CachePoint`
+    becomes `cache_control` on the part before it, which may be the end of the message before.
+
+    Args:
+        messages: The conversation, in order.
+
+    Raises:
+        ConfigurationError: If a block cannot be sent, such as audio by URL.
+
+    """
+    wire: list[dict[str, Any]] = []
+    for message in messages:
+        blocks = message.blocks
+        if len(blocks) == 1 and type(blocks[0]) is TextBlock and not message.additional_kwargs:
+            wire.append({"role": _ROLES[message.role], "content": blocks[0].text})
+        else:
+            wire.append(_message(message, wire))
+    return wire
+
+
+def _message(message: ChatMessage, earlier: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    role = _ROLES[message.role]
+    extra = message.additional_kwargs
+    parts: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
+    thoughts: list[ThinkingBlock] = []
+    for block in message.blocks:
+        if isinstance(block, ToolCallBlock):
+            calls.append(_tool_call(block, extra))
+        elif isinstance(block, ThinkingBlock):
+            thoughts.append(block)
+        elif isinstance(block, CachePoint):
+            _mark(parts, earlier, _cache_control(block))
+        else:
+            parts.extend(_parts(block, role))
+    if isinstance(extra.get("cache_control"), dict):
+        _mark(parts, (), dict(extra["cache_control"]))
+    wire: dict[str, Any] = {"role": role, "content": _content(parts)}
+    if isinstance(name := extra.get("name"), str) and name:
+        wire["name"] = name
+    if role == "tool":
+        wire["tool_call_id"] = str(extra.get("tool_call_id") or "")
+    elif role == "assistant":
+        wire.update(_replay(thoughts, extra))
+        if calls := calls or _legacy_calls(extra):
+            wire["tool_calls"] = calls
+            wire["content"] = wire["content"] or None
+    return wire
+
+
+def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+    if all(part["type"] == "text" and len(part) == 2 for part in parts):  # noqa: PLR2004 - nothing but type and text
+        return "\n".join(part["text"] for part in parts)
+    return parts
+
+
+def _mark(parts: list[dict[str, Any]], earlier: Sequence[dict[str, Any]], control: dict[str, Any]) -> None:
+    if parts:
+        parts[-1]["cache_control"] = control
+    elif earlier:
+        before = earlier[-1]
+        if isinstance(before["content"], str):
+            before["content"] = [{"type": "text", "text": before["content"]}]
+        if before["content"]:
+            before["content"][-1]["cache_control"] = control
+
+
+def _cache_control(block: CachePoint) -> dict[str, Any]:
+    control: dict[str, Any] = block.cache_control.model_dump(exclude_none=True)
+    if control.get("ttl") == "5m":  # the framework's default and every provider's: leaving it out says the same
+        del control["ttl"]
+    return control
+
+
+def _replay(thoughts: list[ThinkingBlock], extra: dict[str, Any]) -> dict[str, Any]:
+    """Give the reasoning fields of an assistant message, exactly as they came."""
+    replay: dict[str, Any] = {}
+    for block in thoughts:
+        known = {key: block.additional_information[key] for key in REPLAY_KEYS if block.additional_information.get(key)}
+        if not known and block.content:
+            known = {"reasoning": block.content}
+        for key, value in known.items():
+            replay[key] = replay[key] + value if key in replay else value
+    return replay or {key: extra[key] for key in REPLAY_KEYS if extra.get(key)}
+
+
+def _tool_call(block: ToolCallBlock, extra: dict[str, Any]) -> dict[str, Any]:
+    given = block.tool_kwargs
+    arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    # The block has no room for what else came with a call, such as Gemini's signature: it stands beside.
+    beside = (call for call in extra.get("tool_calls") or () if isinstance(call, dict))
+    return {
+        **next((call for call in beside if call.get("id") == block.tool_call_id), {}),
+        "id": block.tool_call_id or "",
+        "type": "function",
+        "function": {"name": block.tool_name, "arguments": arguments or "{}"},
+    }
+
+
+def _legacy_calls(extra: dict[str, Any]) -> list[dict[str, Any]]:
+    """Read calls from where LlamaIndex kept them before it had blocks for them: dicts, or the openai package's objects."""
+    calls = extra.get("tool_calls") or []
+    return [call if isinstance(call, dict) else call.model_dump(exclude_none=True) for call in calls]
+
+
+def _parts(block: Any, role: str) -> list[dict[str, Any]]:
+    if isinstance(block, TextBlock):
+        return [{"type": "text", "text": block.text}]
+    if isinstance(block, ImageBlock):
+        return [_image(block)]
+    if isinstance(block, DocumentBlock):
+        return [_document(block)]
+    if isinstance(block, AudioBlock):
+        return [_audio(block)]
+    if isinstance(block, VideoBlock):
+        return [_video(block)]
+    if isinstance(block, CitableBlock):
+        head = {"type": "text", "text": f"Title: {block.title}\nSource: {block.source}"}
+        return [head, *(part for inner in block.content for part in _parts(inner, role))]
+    if isinstance(block, CitationBlock):
+        # In an answer it annotates text that stands there already; anywhere else it is content.
+        return [] if role == "assistant" else _parts(block.cited_content, role)
+    msg = f"A {type(block).__name__} cannot be sent to the gateway: it takes text, image, document, audio and video blocks. Leave it out."
+    raise ConfigurationError(msg)
+
+
+def _image(block: ImageBlock) -> dict[str, Any]:
+    url = str(block.url) if block.url else _data_uri(block.image, block.path, block.image_mimetype, "image/png")
+    image = {"url": url}
+    if block.detail:
+        image["detail"] = block.detail
+    return {"type": "image_url", "image_url": image}
+
+
+def _video(block: VideoBlock) -> dict[str, Any]:
+    url = str(block.url) if block.url else _data_uri(block.video, block.path, block.video_mimetype, "video/mp4")
+    return {"type": "video_url", "video_url": {"url": url}}
+
+
+def _document(block: DocumentBlock) -> dict[str, Any]:
+    name = _file_name(block)
+    if block.url:
+        return {"type": "file", "file": {"filename": name, "file_data": block.url}}
+    mimetype = block.document_mimetype or mimetypes.guess_type(name)[0]
+    uri = _data_uri(block.data, block.path, mimetype, "application/pdf")
+    if not Path(name).suffix:
+        name += mimetypes.guess_extension(uri[5:].split(";", 1)[0]) or ""
+    return {"type": "file", "file": {"filename": name, "file_data": uri}}
+
+
+def _file_name(block: DocumentBlock) -> str:
+    if block.title and block.title != _PLACEHOLDER_TITLE:
+        return str(block.title)
+    if block.path or block.url:
+        return Path(str(block.path or str(block.url).split("?", 1)[0])).name or _PLACEHOLDER_TITLE
+    return _PLACEHOLDER_TITLE
+
+
+def _audio(block: AudioBlock) -> dict[str, Any]:
+    url = str(block.url) if block.url else ""
+    if url and not url.startswith("data:"):
+        msg = (
+            f"Audio can be sent as data only, not by URL: got {url!r}. "
+            "Download it and pass the bytes: AudioBlock(audio=...), or AudioBlock(path=...)."
+        )
+        raise ConfigurationError(msg)
+    uri = url or _data_uri(block.audio, block.path, None, "audio/wav")
+    kind = uri[5:].split(";", 1)[0]
+    name = kind.rpartition("/")[2]
+    form = block.format or _AUDIO_FORMATS.get(name, name)
+    return {"type": "input_audio", "input_audio": {"data": uri.partition(",")[2], "format": form}}
+
+
+def _data_uri(data: Any, path: Any, mimetype: str | None, fallback: str) -> str:
+    text = _base64(data, path)
+    mimetype = mimetype or (mimetypes.guess_type(str(path))[0] if path else None) or _sniffed(text) or fallback
+    return f"data:{mimetype};base64,{text}"
+
+
+def _base64(data: Any, path: Any) -> str:
+    if data is None:
+        if path is None:
+            msg = "A block holds no data: expected bytes, a path or a URL, got none of them."
+            raise ConfigurationError(msg)
+        return base64.b64encode(Path(path).read_bytes()).decode("ascii")
+    if not isinstance(data, bytes):  # an open file
+        data.seek(0)
+        data = data.read()
+    elif _is_base64(data):  # what the framework's blocks make of the bytes they are given
+        return data.decode("ascii")
+    return base64.b64encode(data).decode("ascii")
+
+
+def _is_base64(data: bytes) -> bool:
+    try:
+        binascii.a2b_base64(data, strict_mode=True)
+    except binascii.Error:
+        return False
+    return True
+
+
+def _sniffed(text: str) -> str | None:
+    head = base64.b64decode(text[:16])
+    if head[:4] == b"RIFF":
+        return "audio/wav" if head[8:12] == b"WAVE" else "image/webp"
+    return next((mimetype for magic, mimetype in _MAGIC if head.startswith(magic)), None)

@@ -1,0 +1,211 @@
+"""The names of `KiloCode`'s settings, and how those from the constructor, `additional_kwargs` and the call become one."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from kilocode_gateway import wire
+from kilocode_gateway.errors import UnknownSettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from llama_index.core.base.llms.types import ChatMessage
+    from llama_index.core.callbacks import CallbackManager
+    from llama_index.core.types import BaseOutputParser, PydanticProgramMode
+
+SENT_FIELDS = (
+    "temperature",
+    "max_tokens",
+    "top_p",
+    "top_k",
+    "min_p",
+    "seed",
+    "stop",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "reasoning",
+    "reasoning_effort",
+    "verbosity",
+    "provider",
+    "transforms",
+    "plugins",
+    "modalities",
+    "extra_body",
+)
+"""The fields of the class that travel under their own names. None of them is sent unless it is set."""
+
+PER_CALL = ("model", "extra_body", "extra_headers", "timeout")
+"""What a call takes beside the gateway's parameters."""
+
+_LEGACY = ("class_name", "api_type", "max_new_tokens")
+"""What the base class has always taken: the tag of `from_dict`, and two names of times past."""
+
+_BY_THE_METHOD = {
+    "stream": "it is the method that decides: call stream_chat or stream_complete",
+    "messages": "the messages are the method's first argument",
+    "openai_client": "no openai client is used. Pass http_client=",
+    "async_openai_client": "no openai client is used. Pass async_http_client=",
+}
+_OTHER_NAMES = {
+    "base_url": "api_base",
+    "openai_api_key": "api_key",
+    "openai_api_base": "api_base",
+    "model_name": "model",
+    "organization": "organization_id",
+    "http_async_client": "async_http_client",
+    "request_timeout": "timeout",
+    "headers": "default_headers",
+    "max_output_tokens": "max_tokens",
+}
+
+
+class KiloCodeSettings(TypedDict, total=False):
+    """What `KiloCode` takes, for editors and type checkers. Each is documented at the class and its fields."""
+
+    api_key: str | None
+    api_base: str | None
+    organization_id: str | None
+    temperature: float | None
+    max_tokens: int | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    seed: int | None
+    stop: str | list[str] | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    repetition_penalty: float | None
+    logprobs: bool | None
+    top_logprobs: int
+    reasoning: dict[str, Any] | None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | str | None
+    verbosity: Literal["low", "medium", "high", "xhigh", "max"] | str | None
+    provider: dict[str, Any] | None
+    transforms: list[str] | None
+    plugins: list[dict[str, Any]] | None
+    modalities: list[str] | None
+    audio_config: dict[str, Any] | None
+    extra_body: dict[str, Any] | None
+    additional_kwargs: dict[str, Any] | None
+    timeout: float | tuple[float, float] | None
+    max_retries: int
+    default_headers: dict[str, str] | None
+    http_client: Any
+    async_http_client: Any
+    reuse_client: bool
+    context_window: int | None
+    is_function_calling_model: bool | None
+    is_chat_model: bool
+    should_use_structured_outputs: bool
+    strict: bool
+    tokenizer: Any
+    system_prompt: str | None
+    messages_to_prompt: Callable[[Sequence[ChatMessage]], str] | None
+    completion_to_prompt: Callable[[str], str] | None
+    query_wrapper_prompt: Any
+    pydantic_program_mode: PydanticProgramMode
+    output_parser: BaseOutputParser | None
+    callback_manager: CallbackManager | None
+    rate_limiter: Any
+    api_version: str | None
+    # The gateway's further parameters, kept in `additional_kwargs`.
+    cache_control: dict[str, Any]
+    enable_thinking: bool
+    include_reasoning: bool
+    logit_bias: dict[str, float]
+    max_completion_tokens: int
+    metadata: dict[str, Any]
+    parallel_tool_calls: bool
+    prediction: dict[str, Any]
+    prompt_cache_key: str
+    prompt_cache_retention: str
+    reasoning_split: bool
+    response_format: dict[str, Any]
+    route: str
+    safety_identifier: str
+    service_tier: str
+    store: bool
+    thinking: dict[str, Any]
+    tool_choice: str | dict[str, Any]
+    tools: list[dict[str, Any]]
+    top_a: float
+    user: str
+    web_search_options: dict[str, Any]
+
+
+def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
+    """Give the constructor's settings as fields, with the gateway's further parameters put into `additional_kwargs`.
+
+    Args:
+        settings: What was given, by name.
+        fields: The names of the class's fields.
+
+    Raises:
+        UnknownSettingError: If a name is neither a field nor a parameter of the gateway.
+
+    """
+    known = {*fields, *_LEGACY}
+    check(settings, known, where="KiloCode")
+    settings = {name: value for name, value in settings.items() if name not in ("class_name", "api_type")}
+    if settings.get("max_tokens") is None:
+        settings["max_tokens"] = settings.get("max_completion_tokens", settings.get("max_new_tokens"))
+    settings.pop("max_completion_tokens", None)
+    settings.pop("max_new_tokens", None)
+    rest = {name: settings.pop(name) for name in list(settings) if name not in known}
+    settings["additional_kwargs"] = wire.merge(rest, settings.get("additional_kwargs") or {})
+    check(settings["additional_kwargs"], PER_CALL, where="KiloCode(additional_kwargs=...)")
+    return settings
+
+
+def check(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
+    """Refuse names that nothing knows.
+
+    Raises:
+        UnknownSettingError: With the name that was meant, where there is one.
+
+    """
+    known = set(known)
+    for name in given:
+        if name in _BY_THE_METHOD:
+            raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
+        if name in _OTHER_NAMES and _OTHER_NAMES[name] in known:
+            raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {_OTHER_NAMES[name]!r}.")
+    wire.check_names(given, known, where=where)
+
+
+def put_together(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings together: the later layer wins, dicts are merged inside, and None takes a setting out."""
+    named = [
+        {("max_tokens" if name == "max_completion_tokens" else name): value for name, value in layer.items()}
+        for layer in layers
+    ]
+    merged: dict[str, Any] = {}
+    for layer in named:
+        for name, value in layer.items():
+            if value is None:
+                merged.pop(name, None)
+        merged = wire.merge(merged, layer)
+    return merged
+
+
+def check_embedding(given: Iterable[str], fields: Iterable[str]) -> None:
+    """Refuse names that `KiloCodeEmbedding` does not know.
+
+    Raises:
+        UnknownSettingError: With the name that was meant, where there is one.
+
+    """
+    known = set(fields)
+    for name in given:
+        if name in known:
+            continue
+        meant = "model_name" if name == "model" else _OTHER_NAMES.get(name)
+        meant = meant if meant in known else next(iter(difflib.get_close_matches(name, known, n=1)), None)
+        hint = f"Did you mean {meant!r}? " if meant else ""
+        raise UnknownSettingError(
+            f"KiloCodeEmbedding has no setting {name!r}. {hint}"
+            f"A field that only the gateway knows goes into additional_kwargs={{{name!r}: ...}}."
+        )

@@ -1,0 +1,137 @@
+"""`KiloCodeEmbedding`: the Kilo Gateway's embedding models for LlamaIndex."""
+
+from __future__ import annotations
+
+import array
+import base64
+import sys
+from typing import Annotated, Any
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+
+from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.errors import MalformedReplyError
+from kilocode_gateway.openai_errors import OPENAI_ERRORS
+from kilocode_gateway.transport import Transport
+from llama_index_kilocode._base import Link
+from llama_index_kilocode._settings import check_embedding
+
+DEFAULT_MODEL = "openai/text-embedding-3-small"
+
+
+class KiloCodeEmbedding(BaseEmbedding):
+    """The Kilo Gateway's embedding models."""
+
+    model_name: str = DEFAULT_MODEL
+    """The model id as the gateway's list of embedding models has it."""
+    api_key: str | None = Field(default=None, exclude=True, repr=False)
+    """The key, if it was given by hand. One from `KILOCODE_API_KEY` or `KILO_API_KEY` is used but not stored here."""
+    api_base: str | None = None
+    """The gateway's address; filled from `KILOCODE_BASE_URL`, else the public gateway."""
+    organization_id: str | None = None
+    """The organization that pays; filled from `KILOCODE_ORGANIZATION_ID` or `KILO_ORG_ID`."""
+    dimensions: Annotated[int, Field(gt=0)] | None = None
+    """How many numbers a vector has, for models that let one choose. None leaves it to the model."""
+    embed_batch_size: Annotated[int, Field(gt=0, le=2048)] = 100
+    """Texts per request."""
+    timeout: float | tuple[float, float] | None = 60.0
+    """Seconds for each read, or (connect, read); None waits for ever."""
+    max_retries: Annotated[int, Field(ge=0)] = 2
+    """Attempts after the first, for errors that may pass."""
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Further headers of each request."""
+    additional_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the request, such as `input_type` or `provider`."""
+
+    _link: Link = PrivateAttr()
+
+    def __init__(self, model_name: str = DEFAULT_MODEL, **settings: Any) -> None:
+        given = {"model_name": model_name, **settings}
+        link = Link(given.pop("http_client", None), given.pop("async_http_client", None))
+        given.pop("class_name", None)
+        check_embedding(given, type(self).model_fields)
+        config = GatewayConfig.resolve(
+            api_key=given.get("api_key"), base_url=given.get("api_base"), organization_id=given.get("organization_id")
+        )
+        key = config.api_key
+        given["api_key"] = None if key is None or config.api_key_from_env else key.reveal()
+        given["api_base"], given["organization_id"] = config.base_url, config.organization_id
+        if given.get("additional_kwargs") is None:
+            given.pop("additional_kwargs", None)
+        super().__init__(**given)
+        self._link = link
+        self._transport()
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Give the name by which events and `to_dict` call this class."""
+        return "KiloCodeEmbedding"
+
+    def _transport(self) -> Transport:
+        return Transport(
+            self._link.config(self.api_key, self.api_base, self.organization_id),
+            timeout=self.timeout,
+            max_retries=self.max_retries,
+            errors=OPENAI_ERRORS,
+            http_client=self._link.http_client,
+            http_async_client=self._link.http_async_client,
+            headers=self.default_headers,
+        )
+
+    def _body(self, texts: list[str]) -> dict[str, Any]:
+        # Strings, and floats back: token ids and base64 are not taken by every provider behind the gateway.
+        body = {"model": self.model_name, "input": texts, "encoding_format": "float", **self.additional_kwargs}
+        return body if self.dimensions is None else {**body, "dimensions": self.dimensions}
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return _vectors(self._transport().request("POST", "embeddings", self._body(texts)), len(texts)) if texts else []
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        if not texts:
+            return []
+        return _vectors(await self._transport().arequest("POST", "embeddings", self._body(texts)), len(texts))
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return (await self._aget_text_embeddings([text]))[0]
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._get_text_embedding(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await self._aget_text_embedding(query)
+
+
+def _vectors(reply: dict[str, Any], count: int) -> list[list[float]]:
+    """Give the vectors in the order of the texts, whatever the order in which they came.
+
+    Raises:
+        MalformedReplyError: If there is not one vector for each text.
+
+    """
+    found: dict[int, list[float]] = {}
+    rows = reply.get("data")
+    for place, row in enumerate(rows if isinstance(rows, list) else []):
+        index = row.get("index", place) if isinstance(row, dict) else None
+        vector = _vector(row.get("embedding")) if isinstance(row, dict) else None
+        if isinstance(index, int) and vector:
+            found[index] = vector
+    if sorted(found) != list(range(count)):
+        raise OPENAI_ERRORS[MalformedReplyError](
+            f"Expected one vector for each of {count} texts, got those for {sorted(found)} of {reply.get('model')!r}."
+        )
+    return [found[index] for index in range(count)]
+
+
+def _vector(embedding: object) -> list[float] | None:
+    if isinstance(embedding, list):
+        return embedding
+    if not isinstance(embedding, str):
+        return None
+    numbers = array.array("f", base64.b64decode(embedding))  # some providers answer so although floats were asked for
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()

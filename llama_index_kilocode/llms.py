@@ -1,0 +1,214 @@
+"""`KiloCode`: any model of the Kilo Gateway as an LLM of LlamaIndex."""
+
+from __future__ import annotations
+
+import copy
+import json
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any
+
+import pydantic_core
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.llms.llm import ToolSelection
+from llama_index.llms.openai_like import OpenAILike
+
+from llama_index_kilocode._replies import StreamedChat, chat_response, only_first_call
+from llama_index_kilocode._structured import StructuredOutput
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Sequence
+
+    from llama_index.core.base.llms.types import ChatResponseAsyncGen, ChatResponseGen
+    from llama_index.core.tools.types import BaseTool
+
+    from kilocode_gateway.wire import Completion
+
+_CHOICES = ("auto", "none", "required")
+
+
+class KiloCode(StructuredOutput):
+    """Any model of the Kilo Gateway as an LLM."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Give the name by which events and `to_dict` call this class."""
+        return "KiloCode"
+
+    # The base's own versions read `metadata` first, which may wait for the catalog.
+
+    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Answer a conversation. Settings in `kwargs` hold for this call."""
+        return super(OpenAILike, self).chat(messages, **kwargs)
+
+    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        """Answer a conversation piece by piece; the last piece carries usage and cost."""
+        return super(OpenAILike, self).stream_chat(messages, **kwargs)
+
+    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        """Do what `chat` does, without blocking the event loop."""
+        return await super(OpenAILike, self).achat(messages, **kwargs)
+
+    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        """Do what `stream_chat` does, without blocking the event loop."""
+        return await super(OpenAILike, self).astream_chat(messages, **kwargs)
+
+    def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        transport, body = self._request(messages, kwargs)
+        return self._whole(transport.complete(body))
+
+    async def _achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+        transport, body = self._request(messages, kwargs)
+        return self._whole(await transport.acomplete(body))
+
+    def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        transport, body = self._request(messages, kwargs)
+
+        def pieces() -> ChatResponseGen:
+            answer = StreamedChat()
+            with transport.stream(body) as stream:
+                for piece in stream:
+                    if piece.finish_reason is None:
+                        yield answer.add(piece)
+            yield self._whole(stream.completion, delta="")
+
+        return pieces()
+
+    async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        transport, body = self._request(messages, kwargs)
+
+        async def pieces() -> ChatResponseAsyncGen:
+            answer = StreamedChat()
+            async with await transport.astream(body) as stream:
+                async for piece in stream:
+                    if piece.finish_reason is None:
+                        yield answer.add(piece)
+            yield self._whole(stream.completion, delta="")
+
+        return pieces()
+
+    def _whole(self, completion: Completion | None, delta: str | None = None) -> ChatResponse:
+        assert completion is not None  # noqa: S101 - a stream that ended without an error has one
+        form = (self.audio_config or {}).get("format") or "wav"
+        return chat_response(completion, audio_format=form, delta=delta)
+
+    def _prepare_chat_with_tools(
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        tool_choice: str | dict[str, Any] | None = None,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        messages = list(chat_history or [])
+        if isinstance(user_msg, str):
+            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
+        if user_msg is not None:
+            messages.append(user_msg)
+        specs = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
+        if self.strict if strict is None else strict:
+            specs = [_strict(spec) for spec in specs]
+        choice = _tool_choice(tool_choice, required=tool_required) if specs else None
+        return {"messages": messages, "tools": specs or None, "tool_choice": choice, **kwargs}
+
+    def _validate_chat_with_tools_response(
+        self, response: ChatResponse, tools: Sequence[BaseTool], allow_parallel_tool_calls: bool = False, **kwargs: Any
+    ) -> ChatResponse:
+        return response if allow_parallel_tool_calls else only_first_call(response)
+
+    def stream_chat_with_tools(
+        self, tools: Sequence[BaseTool], *args: Any, allow_parallel_tool_calls: bool = False, **kwargs: Any
+    ) -> ChatResponseGen:
+        """Answer with tool calls, piece by piece; with the first call only, unless parallel ones are allowed."""
+        responses = super().stream_chat_with_tools(
+            tools, *args, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
+        )
+        return responses if allow_parallel_tool_calls else _first_calls(responses)
+
+    async def astream_chat_with_tools(
+        self, tools: Sequence[BaseTool], *args: Any, allow_parallel_tool_calls: bool = False, **kwargs: Any
+    ) -> ChatResponseAsyncGen:
+        """Do what `stream_chat_with_tools` does, without blocking the event loop."""
+        responses = await super().astream_chat_with_tools(
+            tools, *args, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
+        )
+        return responses if allow_parallel_tool_calls else _afirst_calls(responses)
+
+    def get_tool_calls_from_response(
+        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+    ) -> list[ToolSelection]:
+        """Give the tool calls of a response, whole or still growing.
+
+        Arguments that are no JSON become `{}`: the tool then says what it misses, and the model can try again.
+
+        Raises:
+            ValueError: If there is none and `error_on_no_tool_call` is set.
+
+        """
+        calls = [
+            (block.tool_call_id, block.tool_name, block.tool_kwargs)
+            for block in response.message.blocks
+            if isinstance(block, ToolCallBlock)
+        ] or [_legacy_call(call) for call in response.message.additional_kwargs.get("tool_calls") or ()]
+        if not calls and error_on_no_tool_call:
+            raise ValueError(
+                f"Expected at least one tool call, got none: the model answered {response.message.content or ''!r}."
+            )
+        whole = "finish_reason" in response.additional_kwargs
+        return [
+            ToolSelection(tool_id=id_ or "", tool_name=name or "", tool_kwargs=_arguments(given, whole=whole))
+            for id_, name, given in calls
+        ]
+
+
+def _arguments(given: Any, *, whole: bool) -> dict[str, Any]:
+    if not isinstance(given, str):
+        return dict(given or {})
+    try:
+        if whole:
+            read = json.loads(given, strict=False)  # some models write line breaks into strings as they are
+        else:
+            read = pydantic_core.from_json(given or "{}", allow_partial="trailing-strings")
+    except ValueError:
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _legacy_call(call: Any) -> tuple[Any, Any, Any]:
+    """Read a call from where LlamaIndex kept them before it had blocks: a dict, or an object of the openai package."""
+    if not isinstance(call, dict):
+        call = call.model_dump()
+    function = call.get("function") or {}
+    return call.get("id"), function.get("name"), function.get("arguments")
+
+
+def _tool_choice(choice: str | dict[str, Any] | None, *, required: bool) -> str | dict[str, Any]:
+    if choice is None:
+        return "required" if required else "auto"
+    if choice == "any":
+        return "required"
+    if isinstance(choice, str) and choice not in _CHOICES:
+        return {"type": "function", "function": {"name": choice}}
+    return choice
+
+
+def _strict(spec: dict[str, Any]) -> dict[str, Any]:
+    spec = copy.deepcopy(spec)
+    spec["function"]["strict"] = True
+    spec["function"]["parameters"]["additionalProperties"] = False
+    return spec
+
+
+def _first_calls(responses: ChatResponseGen) -> Generator[ChatResponse, None, None]:
+    with closing(responses):
+        for response in responses:
+            yield only_first_call(response)
+
+
+async def _afirst_calls(responses: ChatResponseAsyncGen) -> AsyncGenerator[ChatResponse, None]:
+    async with aclosing(responses):
+        async for response in responses:
+            yield only_first_call(response)
