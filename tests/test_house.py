@@ -23,7 +23,8 @@ FRAMEWORKS = ("langchain", "langchain_core", "langchain_openai", "langgraph", "l
 
 # Room of the core -> the rooms that it enters. It may also enter whatever those enter: arrows go downwards only.
 ARROWS: dict[str, set[str]] = {
-    "__main__": {"transport", "catalog", "local", "_version"},
+    "__main__": {"doctor", "transport", "catalog", "local", "_version"},
+    "doctor": {"transport", "catalog"},
     "transport": {"catalog", "streams"},
     "streams": {"usage", "wire", "sse", "http"},
     "catalog": {"cache", "models", "http"},
