@@ -18,6 +18,8 @@ from llama_index_kilocode._messages import to_wire
 from llama_index_kilocode._settings import PER_CALL, SENT_FIELDS, KiloCodeSettings, check, put_together, split
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kilocode_gateway.models import ModelInfo
 
 DEFAULT_MODEL = "kilo/auto"
@@ -68,7 +70,7 @@ class GatewayLLM(OpenAILike):
     """The gateway's address; filled from `KILOCODE_BASE_URL`, else the public gateway."""
     organization_id: str | None = None
     """The organization that pays and whose policy applies; filled from `KILOCODE_ORGANIZATION_ID` or `KILO_ORG_ID`."""
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None  # type: ignore[assignment]  # wider than the base
     """From 0 to 2. None leaves it to the model: several refuse the parameter."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
     """The most tokens that an answer may have. None leaves it to the model; the catalog's limit is never sent."""
@@ -90,7 +92,7 @@ class GatewayLLM(OpenAILike):
     """From 0 to 2: makes repeated words less likely."""
     reasoning: dict[str, Any] | None = None
     """How much the model thinks: `effort`, `max_tokens`, `exclude`, `enabled`. The auto models ignore it."""
-    reasoning_effort: str | None = None
+    reasoning_effort: str | None = None  # type: ignore[assignment]  # wider than the base
     """none, minimal, low, medium, high, xhigh or max: short for `reasoning={"effort": ...}`."""
     verbosity: str | None = None
     """How long the answer is: low, medium or high."""
@@ -102,15 +104,15 @@ class GatewayLLM(OpenAILike):
     """Plugins of the upstream router, such as `[{"id": "web"}]`."""
     extra_body: dict[str, Any] | None = None
     """Fields of the request that only the gateway knows; merged in last, whatever their names."""
-    timeout: float | tuple[float, float] | None = 600.0
+    timeout: float | tuple[float, float] | None = 600.0  # type: ignore[assignment]  # wider than the base
     """Seconds for each read, or (connect, read); None waits for ever."""
     max_retries: Annotated[int, Field(ge=0)] = 2
     """Attempts after the first, for errors that may pass."""
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers of each request. Not in `to_dict` and `repr`, as they may hold secrets."""
-    context_window: Annotated[int, Field(gt=0)] | None = None
+    context_window: Annotated[int, Field(gt=0)] | None = None  # type: ignore[assignment]  # wider than the base
     """Tokens that fit into the model. None asks the catalog, when `metadata` is first read."""
-    is_function_calling_model: bool | None = None
+    is_function_calling_model: bool | None = None  # type: ignore[assignment]  # wider than the base
     """Whether the model calls tools. None asks the catalog, when `metadata` is first read."""
     is_chat_model: bool = True
     """Always true: the gateway has no other endpoint."""
@@ -189,7 +191,7 @@ class GatewayLLM(OpenAILike):
             headers={**(self.default_headers or {}), **(call.get("extra_headers") or {})},
         )
 
-    def _request(self, messages: list[ChatMessage], call: dict[str, Any]) -> tuple[Transport, dict[str, Any]]:
+    def _request(self, messages: Sequence[ChatMessage], call: dict[str, Any]) -> tuple[Transport, dict[str, Any]]:
         """Build a request: the call's settings win over `additional_kwargs`, and those over the fields.
 
         Raises:
@@ -212,5 +214,5 @@ class GatewayLLM(OpenAILike):
             fields |= {"logprobs": True, "top_logprobs": self.top_logprobs or None}
         return fields
 
-    def _use_chat_completions(self, kwargs: dict[str, Any]) -> bool:
+    def _use_chat_completions(self, kwargs: dict[str, Any]) -> bool:  # noqa: ARG002 - the base's signature
         return True

@@ -27,10 +27,10 @@ from llama_index.core.base.llms.types import (
 from kilocode_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 REPLAY_KEYS = ("reasoning", "reasoning_content", "reasoning_details")
-"""The fields of an assistant message that carry its reasoning back. Signed thinking is refused upstream when they change."""
+"""The fields of an assistant message that carry its reasoning back. Upstream, signed thinking must not be changed."""
 
 _ROLES = {
     MessageRole.SYSTEM: "system",
@@ -161,30 +161,28 @@ def _tool_call(block: ToolCallBlock, extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _legacy_calls(extra: dict[str, Any]) -> list[dict[str, Any]]:
-    """Read calls from where LlamaIndex kept them before it had blocks for them: dicts, or the openai package's objects."""
+    """Read calls from where LlamaIndex kept them before it had blocks: dicts, or objects of the openai package."""
     calls = extra.get("tool_calls") or []
     return [call if isinstance(call, dict) else call.model_dump(exclude_none=True) for call in calls]
 
 
 def _parts(block: Any, role: str) -> list[dict[str, Any]]:
-    if isinstance(block, TextBlock):
-        return [{"type": "text", "text": block.text}]
-    if isinstance(block, ImageBlock):
-        return [_image(block)]
-    if isinstance(block, DocumentBlock):
-        return [_document(block)]
-    if isinstance(block, AudioBlock):
-        return [_audio(block)]
-    if isinstance(block, VideoBlock):
-        return [_video(block)]
+    make = _MAKERS.get(type(block))
+    if make is not None:
+        return [make(block)]
     if isinstance(block, CitableBlock):
         head = {"type": "text", "text": f"Title: {block.title}\nSource: {block.source}"}
         return [head, *(part for inner in block.content for part in _parts(inner, role))]
     if isinstance(block, CitationBlock):
         # In an answer it annotates text that stands there already; anywhere else it is content.
         return [] if role == "assistant" else _parts(block.cited_content, role)
-    msg = f"A {type(block).__name__} cannot be sent to the gateway: it takes text, image, document, audio and video blocks. Leave it out."
+    kind = type(block).__name__
+    msg = f"A {kind} cannot be sent to the gateway: it takes text, images, documents, audio and video. Leave it out."
     raise ConfigurationError(msg)
+
+
+def _text(block: TextBlock) -> dict[str, Any]:
+    return {"type": "text", "text": block.text}
 
 
 def _image(block: ImageBlock) -> dict[str, Any]:
@@ -267,3 +265,12 @@ def _sniffed(text: str) -> str | None:
     if head[:4] == b"RIFF":
         return "audio/wav" if head[8:12] == b"WAVE" else "image/webp"
     return next((mimetype for magic, mimetype in _MAGIC if head.startswith(magic)), None)
+
+
+_MAKERS: dict[type, Callable[[Any], dict[str, Any]]] = {
+    TextBlock: _text,
+    ImageBlock: _image,
+    DocumentBlock: _document,
+    AudioBlock: _audio,
+    VideoBlock: _video,
+}

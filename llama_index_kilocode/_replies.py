@@ -96,7 +96,7 @@ def _blocks(completion: Completion, audio_format: str) -> list[Any]:
         )
     spoken = completion.audio or {}
     text = completion.text or str(spoken.get("transcript") or "") or completion.refusal
-    media = [block for image in completion.images if (block := _image(image)) is not None]
+    media: list[Any] = [block for image in completion.images if (block := _image(image)) is not None]
     if spoken.get("data"):
         media.append(AudioBlock(audio=str(spoken["data"]).encode(), format=str(spoken.get("format") or audio_format)))
     calls = [
@@ -105,7 +105,7 @@ def _blocks(completion: Completion, audio_format: str) -> list[Any]:
     ]
     if text or not (media or calls):
         blocks.append(TextBlock(text=text))
-    cited = [block for note in completion.annotations if (block := _citation(note)) is not None]
+    cited = [citation for note in completion.annotations if (citation := _citation(note)) is not None]
     return [*blocks, *media, *cited, *calls]
 
 

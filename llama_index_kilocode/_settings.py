@@ -1,4 +1,4 @@
-"""The names of `KiloCode`'s settings, and how those from the constructor, `additional_kwargs` and the call become one."""
+"""The names of the settings, and how those from the constructor, `additional_kwargs` and the call become one."""
 
 from __future__ import annotations
 
@@ -62,6 +62,11 @@ _OTHER_NAMES = {
 }
 
 
+# Editors offer the known values; any other string may be one that a newer model knows.
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | str  # noqa: PYI051
+Verbosity = Literal["low", "medium", "high", "xhigh", "max"] | str  # noqa: PYI051
+
+
 class KiloCodeSettings(TypedDict, total=False):
     """What `KiloCode` takes, for editors and type checkers. Each is documented at the class and its fields."""
 
@@ -81,8 +86,8 @@ class KiloCodeSettings(TypedDict, total=False):
     logprobs: bool | None
     top_logprobs: int
     reasoning: dict[str, Any] | None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | str | None
-    verbosity: Literal["low", "medium", "high", "xhigh", "max"] | str | None
+    reasoning_effort: Effort | None
+    verbosity: Verbosity | None
     provider: dict[str, Any] | None
     transforms: list[str] | None
     plugins: list[dict[str, Any]] | None

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _dispatcher = get_dispatcher(__name__)
 
 _INSTRUCTION = (
-    "Answer with one JSON object that is valid against this JSON schema, and with nothing else: no explanation, no code "
-    "fence.\n{schema}"
+    "Answer with one JSON object that is valid against this JSON schema, and with nothing else: no explanation, "
+    "no code fence.\n{schema}"
 )
 _FENCE = re.compile(r"\s*```[\w-]*\s*\n?(.*?)(?:```\s*)?\Z", re.DOTALL)
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
@@ -101,7 +101,8 @@ def read(response: ChatResponse, output_cls: type[BaseModel]) -> Any:
     """Give the object that a whole answer holds.
 
     Raises:
-        MalformedReplyError: If the answer was cut by its length limit or refused, or holds no JSON. What came is in `text`.
+        MalformedReplyError: If the answer was cut by its length limit or refused, or holds no JSON. Its `text` is what
+            came.
         pydantic.ValidationError: If it is complete, but does not fit the class.
 
     """
@@ -116,8 +117,8 @@ def read(response: ChatResponse, output_cls: type[BaseModel]) -> Any:
         why = f"The answer reached its length limit before the {name} was complete. Raise max_tokens, or ask for less."
     elif not text.startswith(("{", "[")):
         why = (
-            f"Expected a {name} as a tool call or as JSON, got {text[:200] or 'an empty answer'!r}. Choose a model with tool "
-            "calling or structured output, or set is_function_calling_model=False to ask for JSON in the text."
+            f"Expected a {name} as a tool call or as JSON, got {text[:200] or 'an empty answer'!r}. Choose a model "
+            "with tool calling or structured output, or set is_function_calling_model=False to ask for JSON as text."
         )
     else:
         return output_cls.model_validate_json(text)
@@ -146,7 +147,7 @@ class Partial:
             values = pydantic_core.from_json(text, allow_partial="trailing-strings")
         except ValueError:
             return None
-        if not isinstance(values, dict) or values == self._last:
+        if not isinstance(values, dict) or not values or values == self._last:
             return None
         self._last = values
         try:

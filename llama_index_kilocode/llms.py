@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pydantic_core
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.llms.openai_like import OpenAILike
 
+from llama_index_kilocode._events import await_turn, is_watched, wait_for_turn
 from llama_index_kilocode._replies import StreamedChat, chat_response, only_first_call
 from llama_index_kilocode._structured import StructuredOutput
 
@@ -34,23 +35,36 @@ class KiloCode(StructuredOutput):
         """Give the name by which events and `to_dict` call this class."""
         return "KiloCode"
 
-    # The base's own versions read `metadata` first, which may wait for the catalog.
+    # The base's own versions read `metadata` first, which may wait for the catalog. Where nobody listens, the events
+    # are left out as well: they validate the whole history, and again for every piece of a stream.
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation. Settings in `kwargs` hold for this call."""
-        return super(OpenAILike, self).chat(messages, **kwargs)
+        if is_watched(self):
+            return cast("ChatResponse", super(OpenAILike, self).chat(messages, **kwargs))
+        wait_for_turn(self)
+        return self._chat(messages, **kwargs)
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last piece carries usage and cost."""
-        return super(OpenAILike, self).stream_chat(messages, **kwargs)
+        if is_watched(self):
+            return cast("ChatResponseGen", super(OpenAILike, self).stream_chat(messages, **kwargs))
+        wait_for_turn(self)
+        return self._stream_chat(messages, **kwargs)
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Do what `chat` does, without blocking the event loop."""
-        return await super(OpenAILike, self).achat(messages, **kwargs)
+        if is_watched(self):
+            return cast("ChatResponse", await super(OpenAILike, self).achat(messages, **kwargs))
+        await await_turn(self)
+        return await self._achat(messages, **kwargs)
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Do what `stream_chat` does, without blocking the event loop."""
-        return await super(OpenAILike, self).astream_chat(messages, **kwargs)
+        if is_watched(self):
+            return cast("ChatResponseAsyncGen", await super(OpenAILike, self).astream_chat(messages, **kwargs))
+        await await_turn(self)
+        return await self._astream_chat(messages, **kwargs)
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         transport, body = self._request(messages, kwargs)
@@ -91,13 +105,13 @@ class KiloCode(StructuredOutput):
         form = (self.audio_config or {}).get("format") or "wav"
         return chat_response(completion, audio_format=form, delta=delta)
 
-    def _prepare_chat_with_tools(
+    def _prepare_chat_with_tools(  # noqa: PLR0917 - the base's signature
         self,
         tools: Sequence[BaseTool],
         user_msg: str | ChatMessage | None = None,
         chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
+        verbose: bool = False,  # noqa: ARG002
+        allow_parallel_tool_calls: bool = False,  # noqa: ARG002 - held by trimming the answer: many models refuse the field
         tool_required: bool = False,
         tool_choice: str | dict[str, Any] | None = None,
         strict: bool | None = None,
@@ -115,30 +129,51 @@ class KiloCode(StructuredOutput):
         return {"messages": messages, "tools": specs or None, "tool_choice": choice, **kwargs}
 
     def _validate_chat_with_tools_response(
-        self, response: ChatResponse, tools: Sequence[BaseTool], allow_parallel_tool_calls: bool = False, **kwargs: Any
+        self,
+        response: ChatResponse,
+        tools: Sequence[BaseTool],  # noqa: ARG002
+        allow_parallel_tool_calls: bool = False,
+        **kwargs: Any,  # noqa: ARG002
     ) -> ChatResponse:
         return response if allow_parallel_tool_calls else only_first_call(response)
 
-    def stream_chat_with_tools(
-        self, tools: Sequence[BaseTool], *args: Any, allow_parallel_tool_calls: bool = False, **kwargs: Any
+    def stream_chat_with_tools(  # noqa: PLR0917 - the base's signature
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
     ) -> ChatResponseGen:
         """Answer with tool calls, piece by piece; with the first call only, unless parallel ones are allowed."""
         responses = super().stream_chat_with_tools(
-            tools, *args, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
+            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, tool_required, **kwargs
         )
         return responses if allow_parallel_tool_calls else _first_calls(responses)
 
-    async def astream_chat_with_tools(
-        self, tools: Sequence[BaseTool], *args: Any, allow_parallel_tool_calls: bool = False, **kwargs: Any
+    async def astream_chat_with_tools(  # noqa: PLR0917
+        self,
+        tools: Sequence[BaseTool],
+        user_msg: str | ChatMessage | None = None,
+        chat_history: list[ChatMessage] | None = None,
+        verbose: bool = False,
+        allow_parallel_tool_calls: bool = False,
+        tool_required: bool = False,
+        **kwargs: Any,
     ) -> ChatResponseAsyncGen:
         """Do what `stream_chat_with_tools` does, without blocking the event loop."""
         responses = await super().astream_chat_with_tools(
-            tools, *args, allow_parallel_tool_calls=allow_parallel_tool_calls, **kwargs
+            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, tool_required, **kwargs
         )
         return responses if allow_parallel_tool_calls else _afirst_calls(responses)
 
     def get_tool_calls_from_response(
-        self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
+        self,
+        response: ChatResponse,
+        error_on_no_tool_call: bool = True,
+        **kwargs: Any,  # noqa: ARG002
     ) -> list[ToolSelection]:
         """Give the tool calls of a response, whole or still growing.
 
