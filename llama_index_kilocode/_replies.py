@@ -22,7 +22,7 @@ from llama_index.core.base.llms.types import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pydantic import BaseModel
+    from llama_index.core.bridge.pydantic import BaseModel
 
     from kilocode_gateway.wire import Completion, Delta, ToolCallDelta, Usage
 

@@ -21,7 +21,47 @@ DEFAULT_MODEL = "openai/text-embedding-3-small"
 
 
 class KiloCodeEmbedding(BaseEmbedding):
-    """The Kilo Gateway's embedding models."""
+    """The Kilo Gateway's embedding models.
+
+    Setup:
+        Install the package and set the key from your profile at app.kilo.ai.
+
+        ```bash
+        pip install "kilocode-gateway[llama-index]"
+        export KILOCODE_API_KEY="your-key"
+        ```
+
+    Key settings:
+        model_name: The id in full; default `openai/text-embedding-3-small`.
+        dimensions: How many numbers a vector has, for models that let one choose.
+        embed_batch_size: Texts per request (100).
+        api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
+            unless given. No `OPENAI_*` variable is ever read.
+        timeout: Seconds for each read (60), or (connect, read).
+        max_retries: Attempts after the first, for errors that may pass (2).
+        additional_kwargs: Further fields of the request, such as `input_type` or `provider`.
+        http_client, async_http_client: Clients of httpx or httpx2 to use; they are never closed here.
+
+    Instantiate and embed:
+        ```python
+        from llama_index_kilocode import KiloCodeEmbedding
+
+        embed_model = KiloCodeEmbedding()
+        vector = embed_model.get_query_embedding("How long does the cache live?")
+        vectors = embed_model.get_text_embedding_batch(["Six hours.", "For ever."])
+        ```
+
+    Async:
+        ```python
+        import asyncio
+
+        vectors = asyncio.run(embed_model.aget_text_embedding_batch(["Six hours.", "For ever."]))
+        ```
+
+    Raises:
+        KiloCodeError: In its kinds, which are `openai` errors as well.
+
+    """
 
     model_name: str = DEFAULT_MODEL
     """The model id as the gateway's list of embedding models has it."""

@@ -7,8 +7,8 @@ import json
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, cast
 
-import pydantic_core
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
+from llama_index.core.bridge.pydantic_core import pydantic_core
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.llms.openai_like import OpenAILike
 
@@ -28,7 +28,175 @@ _CHOICES = ("auto", "none", "required")
 
 
 class KiloCode(StructuredOutput):
-    """Any model of the Kilo Gateway as an LLM."""
+    """Any model of the Kilo Gateway as an LLM.
+
+    Setup:
+        Install the package and set the key from your profile at app.kilo.ai. Without a key free models answer.
+
+        ```bash
+        pip install "kilocode-gateway[llama-index]"
+        export KILOCODE_API_KEY="your-key"
+        ```
+
+    Key settings:
+        model: The id as the gateway lists it, such as `anthropic/claude-sonnet-4.6`. Default `kilo/auto`: it chooses.
+        temperature, max_tokens, top_p, top_k, min_p, seed, stop, frequency_penalty, presence_penalty,
+            repetition_penalty, logprobs, top_logprobs: As everywhere. None of them is sent unless you set it.
+        reasoning, reasoning_effort: How much the model thinks: `{"effort": "high"}`, `{"max_tokens": 2000}`; `"high"`.
+        provider, verbosity, transforms, plugins: The gateway's own, such as `provider={"sort": "price"}`.
+        extra_body: Any further field of the request.
+        api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
+            unless given (`KILO_API_KEY` and `KILO_ORG_ID` count as well). No `OPENAI_*` variable is ever read.
+        timeout: Seconds for each read (600), or (connect, read).
+        max_retries: Attempts after the first, for errors that may pass (2).
+        context_window, is_function_calling_model: Instead of what the catalog says.
+        system_prompt, callback_manager, output_parser, pydantic_program_mode: As in every LLM of LlamaIndex.
+
+        All settings may be given to a single call too: the call wins over `additional_kwargs`, those over the fields,
+        dicts are merged, and None takes a setting out. Unknown names are refused.
+
+    Instantiate:
+        ```python
+        from llama_index_kilocode import KiloCode
+
+        llm = KiloCode(temperature=0.2, max_tokens=500)
+        ```
+
+    Complete and chat:
+        ```python
+        from llama_index.core.llms import ChatMessage
+
+        print(llm.complete("Name a fruit."))
+
+        messages = [
+            ChatMessage(role="system", content="Answer in one sentence."),
+            ChatMessage(role="user", content="What is a gateway?"),
+        ]
+        response = llm.chat(messages, max_tokens=100)
+        print(response.message.content)
+        ```
+
+    Stream:
+        ```python
+        for chunk in llm.stream_chat(messages):
+            print(chunk.delta, end="")
+        ```
+
+        While a model thinks, the new text stands in `chunk.additional_kwargs["thinking_delta"]`. The last chunk repeats
+        the whole message and carries usage and cost.
+
+    Async:
+        ```python
+        import asyncio
+
+
+        async def main() -> None:
+            print(await llm.acomplete("Name a fruit."))
+            async for chunk in await llm.astream_chat(messages):
+                print(chunk.delta, end="")
+
+
+        asyncio.run(main())
+        ```
+
+    Tool calling:
+        ```python
+        from llama_index.core.agent.workflow import FunctionAgent
+
+
+        def multiply(a: int, b: int) -> int:
+            '''Multiply two numbers.'''
+            return a * b
+
+
+        async def ask() -> str:
+            agent = FunctionAgent(tools=[multiply], llm=llm)
+            return str(await agent.run("What is 6 times 7?"))
+
+
+        print(asyncio.run(ask()))
+        ```
+
+    Structured output:
+        By a required tool call, by JSON schema, or by an instruction: whichever the model can do.
+
+        ```python
+        from llama_index.core.prompts import PromptTemplate
+        from pydantic import BaseModel
+
+
+        class City(BaseModel):
+            '''A city.'''
+
+            name: str
+            country: str
+
+
+        city = llm.structured_predict(City, PromptTemplate("Tell me about {place}."), place="Lisbon")
+        print(city.name)
+        print(llm.as_structured_llm(City).complete("Tell me about Lisbon.").raw)
+        ```
+
+    Thinking:
+        Reasoning comes as a `ThinkingBlock`, and goes back unchanged with the history, signatures included.
+
+        ```python
+        response = llm.chat(messages, reasoning={"effort": "high"})
+        thoughts = [block.content for block in response.message.blocks if block.block_type == "thinking"]
+        ```
+
+    Images, documents, audio, video:
+        ```python
+        from llama_index.core.llms import ImageBlock, TextBlock
+
+        picture = ImageBlock(url="https://example.com/cat.png")
+        response = llm.chat([ChatMessage(role="user", blocks=[TextBlock(text="What is this?"), picture])])
+        ```
+
+    Token usage and cost:
+        ```python
+        facts = llm.chat(messages).additional_kwargs
+        print(facts["prompt_tokens"], facts["completion_tokens"], facts.get("cost"), facts["model"])
+
+        from kilocode_gateway import track_usage
+
+        with track_usage() as used:
+            llm.complete("Name a fruit.")
+        print(used)
+        ```
+
+        `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`,
+        `cost` (USD), `cost_details`, `is_byok`, `model` (that answered), `requested_model`, `provider` and
+        `finish_reason`: those that the gateway told.
+
+    Query engines:
+        ```python
+        from llama_index.core import Document, Settings, VectorStoreIndex
+        from llama_index_kilocode import KiloCodeEmbedding
+
+        Settings.llm = llm
+        Settings.embed_model = KiloCodeEmbedding()
+        index = VectorStoreIndex.from_documents([Document(text="The gateway's cache lives for six hours.")])
+        print(index.as_query_engine().query("How long does the cache live?"))
+        ```
+
+    Errors:
+        All are `kilocode_gateway.errors.KiloCodeError`, and `openai` errors as well (`openai.RateLimitError`, ...).
+        They say what happened, why, and what to do. A stream that broke off keeps the text so far in `error.text`.
+
+        ```python
+        from kilocode_gateway.errors import ModelNotFoundError
+
+        try:
+            llm.complete("Hello", model="anthropic/claude-nonesuch")
+        except ModelNotFoundError as error:
+            print(error)
+        ```
+
+    Copies and pickles:
+        A copy with another key, address or model uses it. A pickle carries the settings and a key that was given by
+        hand; a key from the environment and HTTP clients stay behind, so the other process needs its own.
+    """
 
     @classmethod
     def class_name(cls) -> str:
