@@ -220,7 +220,8 @@ def loaded(code: str) -> set[str]:
     ],
 )
 def test_a_fresh_import_loads_nothing_that_it_does_not_need(code: str, absent: set[str]) -> None:
-    assert not loaded(code) & absent
+    needless = loaded(code) & absent
+    assert not needless, f"{code} loaded {sorted(needless)}"
 
 
 def test_llama_index_names_lead_to_the_same_classes() -> None:
