@@ -54,8 +54,10 @@ CORE_OUTSIDE: dict[str, set[str]] = {
     "openai_errors": {"openai"},
     "pytest_plugin": {"pytest"},
 }
+# pydantic stands where langchain-core's classes demand its fields, and on Python 3.11 it demands typing_extensions'
+# TypedDict; LlamaIndex hands its own pydantic out (llama_index.core.bridge.pydantic).
 OUTSIDE: dict[str, tuple[str, ...]] = {
-    "langchain_kilocode": ("kilocode_gateway", "langchain_core", "langchain_openai", "pydantic"),
+    "langchain_kilocode": ("kilocode_gateway", "langchain_core", "langchain_openai", "pydantic", "typing_extensions"),
     "llama_index_kilocode": ("kilocode_gateway", "llama_index.core", "llama_index.llms.openai_like"),
 }
 
