@@ -1,0 +1,104 @@
+"""How a model object comes to its transport, and what of it travels with copies and pickles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.transport import Transport
+from langchain_kilocode.errors import LANGCHAIN_ERRORS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import SecretStr
+
+LIVE = ("http_client", "http_async_client", "rate_limiter")
+"""Fields that hold connections or locks: a pickle leaves them out, a deep copy shares them."""
+
+
+class Memory:
+    """What a model object keeps beside its settings. A copy or a pickle begins with an empty one."""
+
+    __slots__ = ("connection", "profile")
+
+    def __init__(self) -> None:
+        self.connection: tuple[tuple[Any, ...], Transport] | None = None
+        self.profile: tuple[str, GatewayConfig, dict[str, Any]] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Memory)
+
+    def __hash__(self) -> int:
+        return hash(Memory)
+
+    def __deepcopy__(self, memo: object) -> Memory:
+        return Memory()
+
+    def __reduce__(self) -> tuple[type[Memory], tuple[()]]:
+        return (Memory, ())
+
+
+class Connected(Protocol):
+    """The settings that say how to reach the gateway."""
+
+    api_key: SecretStr | str | None
+    base_url: str | None
+    organization_id: str | None
+    feature: str | None
+    request_timeout: Any
+    max_retries: int | None
+    default_headers: Mapping[str, str] | None
+    http_client: Any
+    http_async_client: Any
+
+
+def connection(model: Connected, memory: Memory) -> Transport:
+    """Give the transport for the settings as they are now; the same one as long as they stay the same.
+
+    Raises:
+        ConfigurationError: If one of them cannot be used.
+
+    """
+    headers = model.default_headers
+    settings = (
+        model.api_key,
+        model.base_url,
+        model.organization_id,
+        model.feature,
+        model.request_timeout,
+        model.max_retries,
+        model.http_client,
+        model.http_async_client,
+        dict(headers) if headers else None,
+    )
+    known = memory.connection
+    if known is not None and known[0] == settings:
+        return known[1]
+    config = GatewayConfig.resolve(
+        api_key=model.api_key, base_url=model.base_url, organization_id=model.organization_id, feature=model.feature
+    )
+    transport = Transport(
+        config,
+        timeout=model.request_timeout,
+        max_retries=2 if model.max_retries is None else model.max_retries,
+        errors=LANGCHAIN_ERRORS,
+        http_client=model.http_client,
+        http_async_client=model.http_async_client,
+        headers=headers,
+    )
+    memory.connection = (settings, transport)
+    return transport
+
+
+def without_connections(state: dict[Any, Any]) -> dict[Any, Any]:
+    """Take out of a pickle's state what cannot travel."""
+    fields = {
+        name: None if name in LIVE else value for name, value in state["__dict__"].items() if name != "_serialized"
+    }
+    return {**state, "__dict__": fields}
+
+
+def shared_in_copies(fields: dict[str, Any], memo: dict[int, Any]) -> dict[int, Any]:
+    """Make a deep copy share what cannot be copied."""
+    return memo | {id(value): value for name in LIVE if (value := fields.get(name)) is not None}

@@ -1,0 +1,219 @@
+"""The settings of `ChatKiloCode`: fields, their checks, and what copies, pickles and serialized forms carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_core.utils import get_pydantic_field_names
+from langchain_openai.chat_models.base import BaseChatOpenAI
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
+
+from kilocode_gateway import __version__, wire
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.errors import ConfigurationError
+from langchain_kilocode._connection import Memory, connection, shared_in_copies, without_connections
+from langchain_kilocode._profile import to_profile
+from langchain_kilocode._settings import NOT_HERE, REQUEST_FIELDS, ProviderRouting, Reasoning, refuse_openai_settings
+
+if TYPE_CHECKING:
+    from kilocode_gateway.config import GatewayConfig
+    from kilocode_gateway.transport import Transport
+
+_ALIASES = {"model": "model_name", "timeout": "request_timeout", "stop_sequences": "stop"}
+
+
+class GatewayChatModel(BaseChatOpenAI):
+    """The settings of a chat model on the gateway. Nothing here opens a connection."""
+
+    model_name: str = Field(default="kilo/auto", alias="model")
+    """The model, in any reference form: `kilo/auto`, `vendor/model`, `kilocode/vendor/model`."""
+    api_key: SecretStr | str | None = None
+    """The gateway's key; kept as a `SecretStr`. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`, read when the model
+    is made and never stored here, so it travels with no copy. With none at all only free models answer."""
+    base_url: str | None = None
+    """The gateway's address. Without one: `KILOCODE_BASE_URL`, then `https://api.kilo.ai/api/gateway/`."""
+    organization_id: str | None = None
+    """The organization that is billed. Without one: `KILOCODE_ORGANIZATION_ID`, then `KILO_ORG_ID`."""
+    feature: str | None = None
+    """What the gateway's usage page calls this program. Without one: `KILOCODE_FEATURE`."""
+    request_timeout: float | tuple[float, float] | Any | None = Field(default=600.0, alias="timeout")
+    """Seconds for each read, a pair (connect, read), an httpx `Timeout`, or None for no limit."""
+    max_retries: int | None = 2
+    """Attempts after the first, for errors that may pass."""
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Further headers for each request. They may hold secrets, so they are neither shown nor serialized."""
+    http_client: Any | None = Field(default=None, exclude=True, repr=False)
+    """A client of httpx or httpx2 to use instead of the shared one. It is never closed here."""
+    http_async_client: Any | None = Field(default=None, exclude=True, repr=False)
+    """The same for async calls."""
+
+    provider: ProviderRouting | None = None
+    """Which providers may serve. Settings of a call are merged into it, key by key."""
+    reasoning: Reasoning | None = None  # type: ignore[assignment]  # a closer type than the base's dict
+    """How much the model thinks; sent as it is. The auto models decide it themselves."""
+    transforms: list[str] | None = None
+    """The upstream router's prompt transforms, such as `middle-out`. Relayed by the gateway (server source, 2026)."""
+    plugins: list[dict[str, Any]] | None = None
+    """The upstream router's plugins, such as `{"id": "web"}`. Relayed by the gateway; OpenRouter reads them."""
+    top_k: int | None = None
+    """How many tokens are considered at each step."""
+    min_p: float | None = None
+    """From 0 to 1: the least probability of a token, relative to the likeliest."""
+    top_a: float | None = None
+    """From 0 to 1: drops tokens far less likely than the likeliest."""
+    repetition_penalty: float | None = None
+    """From 0 to 2: makes repeated words less likely."""
+
+    # What the base class reads from OPENAI_* or sends to OpenAI only.
+    openai_api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    openai_api_base: str | None = Field(default=None, exclude=True, repr=False)
+    openai_organization: str | None = Field(default=None, exclude=True, repr=False)
+    openai_proxy: str | None = Field(default=None, exclude=True, repr=False)
+    stream_chunk_timeout: float | None = Field(default=None, exclude=True, repr=False)
+
+    _memory: Memory = PrivateAttr(default_factory=Memory)
+
+    @model_validator(mode="before")
+    @classmethod
+    def build_extra(cls, values: dict[str, Any]) -> Any:
+        """Refuse what nothing knows, and keep request fields that are no fields of the class in `model_kwargs`."""
+        refuse_openai_settings(values)
+        fields = get_pydantic_field_names(cls)
+        given = {
+            **(values.get("model_kwargs") or {}),
+            **{name: value for name, value in values.items() if name not in fields},
+        }
+        kept = {name: value for name, value in values.items() if name in fields and name not in NOT_HERE}
+        refuse_openai_settings(given)
+        wire.check_names((name for name in given if name not in fields), fields - NOT_HERE, where=cls.__name__)
+        kept.update({name: value for name, value in given.items() if name in fields})
+        kept["model_kwargs"] = {name: value for name, value in given.items() if name not in fields}
+        return kept
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _hide_key(cls, value: Any) -> Any:
+        return SecretStr(value) if isinstance(value, str) else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def validate_temperature(cls, values: dict[str, Any]) -> Any:
+        """Leave the temperature as the user set it; the base class drops it for some model names."""
+        return values
+
+    @model_validator(mode="after")
+    def validate_environment(self) -> Self:
+        """Check the settings and read the environment. Takes the base class's place, which would read `OPENAI_*`."""
+        if self.n is not None and (self.n < 1 or (self.n > 1 and self.streaming)):
+            msg = f"n must be at least 1, and 1 when streaming, got {self.n}."
+            raise ConfigurationError(msg)
+        self._transport()
+        return self
+
+    @model_validator(mode="after")
+    def _leave_profile_open(self) -> Self:
+        """Forget the base class's None, so that the first reading computes the profile."""
+        if self.__dict__.get("profile") is None:
+            self.__dict__.pop("profile", None)
+            self.__pydantic_fields_set__.discard("profile")
+        return self
+
+    @model_validator(mode="after")
+    def _set_kilocode_version(self) -> Self:
+        self._add_version("kilocode-gateway", __version__)
+        return self
+
+    def _use_responses_api(self, payload: dict[str, Any]) -> bool:  # noqa: ARG002 - the base class's signature
+        return False
+
+    @property
+    def gateway_config(self) -> GatewayConfig:
+        """Where requests go and who asks, with the environment read. Its repr hides the key."""
+        return self._transport().config
+
+    def _transport(self) -> Transport:
+        """Give the transport for the settings as they are now."""
+        return connection(self, self._memory)
+
+    @property
+    def _default_params(self) -> dict[str, Any]:
+        set_fields = {name: value for name in REQUEST_FIELDS if (value := getattr(self, name)) is not None}
+        stop = {"stop": self.stop} if self.stop else {}
+        return {"model": self.model_name, **set_fields, **stop, **self.model_kwargs}
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Compute `profile` when it is first read; it is the one field that may be missing."""
+            return self._computed_profile() if name == "profile" else super().__getattr__(name)
+
+    def _computed_profile(self) -> dict[str, Any]:
+        config = self.gateway_config
+        known = self._memory.profile
+        if known is not None and known[0] == self.model_name and known[1] == config:
+            return known[2]
+        info = Catalog.look(config, http_client=self.http_client).get(self.model_name)
+        if info is None:
+            # Not kept: the catalog may know it later.
+            return {}
+        profile = to_profile(info)
+        self._memory.profile = (self.model_name, config, profile)
+        return profile
+
+    async def aload(self) -> Self:
+        """Fetch the model list without blocking the event loop, so that `profile` is of this gateway and of now."""
+        await Catalog.adiscover(config=self.gateway_config, http_async_client=self.http_async_client)
+        self._memory.profile = None
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__.pop("_serialized", None)
+        if name == "api_key" and isinstance(value, str):
+            value = SecretStr(value)
+        super().__setattr__(_ALIASES.get(name, name), value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Give a copy with some settings changed, under either of their names.
+
+        Raises:
+            UnknownSettingError: If a name is none of the class's fields.
+
+        """
+        changes = {_ALIASES.get(name, name): value for name, value in (update or {}).items()}
+        refuse_openai_settings(changes)
+        wire.check_names(
+            (name for name in changes if name not in type(self).model_fields),
+            type(self).model_fields,
+            where=type(self).__name__,
+        )
+        extra = {name: changes.pop(name) for name in list(changes) if name not in type(self).model_fields}
+        if extra:
+            changes["model_kwargs"] = {**self.model_kwargs, **changes.get("model_kwargs", {}), **extra}
+        if isinstance(changes.get("api_key"), str):
+            changes["api_key"] = SecretStr(changes["api_key"])
+        return super().model_copy(update=changes, deep=deep)
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied.__dict__.pop("_serialized", None)
+        copied._memory = Memory()  # noqa: SLF001 - of the same class
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        copied = super().__deepcopy__(shared_in_copies(self.__dict__, memo or {}))
+        copied.__dict__.pop("_serialized", None)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return without_connections(super().__getstate__())
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The key, which serialized forms name and do not hold."""
+        return {"api_key": "KILOCODE_API_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Say yes: `dumps` and `load` work, `load` with `valid_namespaces=["langchain_kilocode"]`."""
+        return True

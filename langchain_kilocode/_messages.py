@@ -1,0 +1,197 @@
+"""Turns LangChain's messages into what goes over the wire. Pure functions, no I/O.
+
+Parts have the forms that OpenRouter-style upstreams read (gateway documentation and OpenRouter's, 2026): `image_url`,
+`file` with a data URL or a plain one, `input_audio`, `video_url`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_kilocode._parts import plain_text, to_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+REASONING_KEYS = "reasoning_replay"
+"""In `additional_kwargs`: the names of the reasoning fields that the message came with, so that the same go back."""
+CALL_EXTRAS = "tool_call_extras"
+"""In `additional_kwargs`: by call id, what else came with a tool call, such as Gemini's thought signature."""
+
+
+def to_wire(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
+    """Give the `messages` of a request."""
+    wired: list[dict[str, Any]] = []
+    for message in messages:
+        if isinstance(message, HumanMessage):
+            wired.extend(_human(message))
+        elif isinstance(message, AIMessage):
+            wired.append(_assistant(message))
+        elif isinstance(message, ToolMessage):
+            content = _content(message.content, joined=True)
+            wired.append({"role": "tool", "tool_call_id": message.tool_call_id, "content": content})
+        else:
+            wired.append(_other(message))
+    return wired
+
+
+def _other(message: BaseMessage) -> dict[str, Any]:
+    if isinstance(message, SystemMessage):
+        role = "system"
+    elif isinstance(message, ChatMessage):
+        role = message.role
+    elif isinstance(message, FunctionMessage):
+        role = "function"
+    else:
+        msg = f"A chat request cannot hold a message of type {type(message).__name__}."
+        raise TypeError(msg)
+    return _named({"role": role, "content": _content(message.content)}, message)
+
+
+def _named(wired: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
+    name = message.name or message.additional_kwargs.get("name")
+    if name is not None:
+        wired["name"] = name
+    return wired
+
+
+def _content(content: str | list[str | dict[Any, Any]], *, joined: bool = False) -> Any:
+    """Give content as a string where that loses nothing: not every upstream takes a list from every role."""
+    if isinstance(content, str):
+        return content
+    parts = to_parts(content)
+    text = plain_text(parts)
+    return text if text is not None and (joined or len(parts) <= 1) else parts
+
+
+def _human(message: HumanMessage) -> list[dict[str, Any]]:
+    content = message.content
+    if isinstance(content, str):
+        return [_named({"role": "user", "content": content}, message)]
+    results = [block for block in content if isinstance(block, dict) and block.get("type") == "tool_result"]
+    wired = [
+        {
+            "role": "tool",
+            "tool_call_id": block.get("tool_use_id"),
+            "content": _content(block.get("content") or "", joined=True),
+        }
+        for block in results
+    ]
+    rest = [block for block in content if block not in results]
+    if rest or not results:
+        wired.append(_named({"role": "user", "content": _content(rest)}, message))
+    return wired
+
+
+def _assistant(message: AIMessage) -> dict[str, Any]:
+    extra = message.additional_kwargs
+    wired: dict[str, Any] = {"role": "assistant", "content": _content(message.content, joined=True)}
+    calls = _tool_calls(message)
+    if calls:
+        wired["tool_calls"] = calls
+    elif "function_call" in extra:
+        wired["function_call"] = extra["function_call"]
+    if not wired["content"] and len(wired) > 2:  # noqa: PLR2004 - more than role and content
+        wired["content"] = None
+    if extra or not isinstance(message.content, str):
+        wired.update(_reasoning(message))
+        images = _taken_images(wired) or extra.get("images")
+        if images:
+            wired["images"] = extra.get("images") or images
+        audio = extra.get("audio")
+        if isinstance(audio, dict):
+            # Providers want the id of what they said, not the sound itself.
+            wired["audio"] = {"id": audio["id"]} if audio.get("id") else audio
+    return _named(wired, message)
+
+
+def _taken_images(wired: dict[str, Any]) -> list[dict[str, Any]]:
+    """Take images out of an assistant's content: on the wire they stand beside it, as they came."""
+    content = wired["content"]
+    images = [part for part in content if part.get("type") == "image_url"] if isinstance(content, list) else []
+    if images:
+        rest = [part for part in content if part.get("type") != "image_url"]
+        text = plain_text(rest)
+        wired["content"] = rest if text is None else text
+    return images
+
+
+def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
+    blocks = _dict_blocks(message)
+    extras = {
+        block["id"]: block["extras"]
+        for block in blocks
+        if block.get("type") == "tool_call" and block.get("extras") and block.get("id")
+    }
+    extras.update(message.additional_kwargs.get(CALL_EXTRAS) or {})
+    if message.tool_calls or message.invalid_tool_calls:
+        calls = [_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
+        calls += [_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
+    elif message.additional_kwargs.get("tool_calls"):
+        calls = [dict(call) for call in message.additional_kwargs["tool_calls"]]
+    else:
+        calls = [
+            _call(block.get("id"), block.get("name"), block.get("input") or {})
+            for block in blocks
+            if block.get("type") == "tool_use"
+        ]
+    for call in calls:
+        if call.get("id") in extras:
+            call.update(extras[call["id"]])
+        call.pop("index", None)
+    return calls
+
+
+def _call(id_: str | None, name: str | None, arguments: object) -> dict[str, Any]:
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def _reasoning(message: AIMessage) -> dict[str, Any]:
+    """Give the reasoning fields of an assistant's message as they came: providers check signatures over them.
+
+    They are looked for in `additional_kwargs`, and where those are lost, in the content's reasoning blocks.
+    """
+    source: dict[str, Any] = message.additional_kwargs
+    known = ("reasoning_details", "reasoning_content", "reasoning")
+    if not any(source.get(name) for name in known):
+        source = _from_blocks(message)
+    text = source.get("reasoning_content") or source.get("reasoning")
+    names = source.get(REASONING_KEYS)
+    if names is None:
+        # The message was not made here. Blocks say all that the text says, and more.
+        names = next(([name] for name in known if source.get(name)), [])
+    return {
+        name: value for name in names if (value := source.get(name) or (None if name == "reasoning_details" else text))
+    }
+
+
+def _from_blocks(message: AIMessage) -> dict[str, Any]:
+    blocks = [block for block in _dict_blocks(message) if block.get("type") == "reasoning"]
+    if not blocks or message.response_metadata.get("model_provider") not in (
+        None,
+        "kilocode",
+        "openrouter",
+        "deepseek",
+    ):
+        # What another service signed or encrypted is of no use behind this gateway.
+        return {}
+    found: dict[str, Any] = {"reasoning": "".join(block.get("reasoning") or "" for block in blocks)}
+    for block in blocks:
+        found.update(block.get("extras") or {})
+    return found
+
+
+def _dict_blocks(message: AIMessage) -> list[dict[str, Any]]:
+    return [] if isinstance(message.content, str) else [block for block in message.content if isinstance(block, dict)]

@@ -1,0 +1,210 @@
+"""Turns what the core read from the wire into LangChain's results and chunks. Pure functions, no I/O."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from langchain_kilocode._messages import CALL_EXTRAS, REASONING_KEYS
+
+if TYPE_CHECKING:
+    from kilocode_gateway.wire import Completion, Delta, Usage
+    from kilocode_gateway.wire import ToolCall as WireCall
+
+PROVIDER = "kilocode"
+"""What `ls_provider` and `model_provider` say. LangChain trusts token counts where the two are the same."""
+
+
+def to_result(completions: list[Completion]) -> ChatResult:
+    """Give a whole reply: one generation for each of its choices."""
+    first = completions[0]
+    generations = [
+        ChatGeneration(message=_message(completion), generation_info=_generation_info(completion))
+        for completion in completions
+    ]
+    output = {
+        name: value
+        for name, value in _metadata(first).items()
+        if name not in ("finish_reason", "native_finish_reason", "logprobs")
+    }
+    return ChatResult(generations=generations, llm_output=output)
+
+
+def _message(completion: Completion) -> AIMessage:
+    calls, invalid = _tool_calls(completion.tool_calls)
+    extra = _additional_kwargs(completion)
+    if completion.reasoning:
+        extra["reasoning_content"] = completion.replay.get("reasoning_content") or completion.reasoning
+    return AIMessage(
+        content=completion.text,
+        additional_kwargs=extra,
+        response_metadata=_metadata(completion),
+        tool_calls=calls,
+        invalid_tool_calls=invalid,
+        usage_metadata=usage_metadata(completion.usage),
+    )
+
+
+def to_chunk(delta: Delta) -> ChatGenerationChunk | None:
+    """Give a piece of a stream; None when it brings only what `last_chunk` gives whole."""
+    text = delta.text
+    if not delta.reasoning and not delta.tool_calls and delta.logprobs is None:
+        return _text_chunk(text) if text else None
+    extra: dict[str, Any] = {"reasoning_content": delta.reasoning} if delta.reasoning else {}
+    pieces = [
+        tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index) for call in delta.tool_calls
+    ]
+    message = AIMessageChunk(
+        content=text,
+        additional_kwargs=extra,
+        response_metadata={"model_provider": PROVIDER},
+        tool_call_chunks=pieces,
+    )
+    info = None if delta.logprobs is None else {"logprobs": delta.logprobs}
+    return ChatGenerationChunk(message=message, generation_info=info)
+
+
+def _text_chunk(text: str) -> ChatGenerationChunk:
+    """Give a piece that is text and nothing else, without the cost of checking it: a test holds it equal."""
+    message = AIMessageChunk.model_construct(
+        set(_TEXT_FIELDS),
+        content=text,
+        additional_kwargs={},
+        response_metadata={"model_provider": PROVIDER},
+        type="AIMessageChunk",
+        name=None,
+        id=None,
+        tool_calls=[],
+        invalid_tool_calls=[],
+        usage_metadata=None,
+        tool_call_chunks=[],
+        chunk_position=None,
+    )
+    return ChatGenerationChunk.model_construct(
+        set(_GENERATION_FIELDS), text=text, generation_info=None, type="ChatGenerationChunk", message=message
+    )
+
+
+_TEXT_FIELDS = AIMessageChunk(
+    content="", additional_kwargs={}, response_metadata={}, tool_call_chunks=[]
+).model_fields_set
+_GENERATION_FIELDS = ChatGenerationChunk(message=AIMessageChunk(content=""), generation_info=None).model_fields_set
+
+
+def last_chunk(completion: Completion | None, *, with_usage: bool = True) -> ChatGenerationChunk:
+    """Give the closing piece of a stream: everything that is known at the end only, and what must not be cut in pieces.
+
+    Pieces of signed reasoning would be glued together wrongly when LangChain adds chunks up, so they come here, whole.
+    """
+    if completion is None:
+        # Unreachable: a stream that ends without an error is complete.
+        msg = "The stream ended without an answer."
+        raise RuntimeError(msg)
+    metadata = _metadata(completion)
+    # The pieces brought these already; adding chunks up would double them.
+    metadata.pop("logprobs", None)
+    message = AIMessageChunk(
+        content="",
+        additional_kwargs=_additional_kwargs(completion),
+        response_metadata=metadata,
+        usage_metadata=usage_metadata(completion.usage) if with_usage else None,
+        chunk_position="last",
+    )
+    return ChatGenerationChunk(message=message, generation_info={"finish_reason": completion.finish_reason})
+
+
+def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
+    """Give the token counts in LangChain's form; None when the gateway told none."""
+    if usage is None:
+        return None
+    inputs = {
+        "audio": usage.audio_input_tokens,
+        "cache_read": usage.cache_read_tokens,
+        "cache_creation": usage.cache_write_tokens,
+    }
+    outputs = {"audio": usage.audio_output_tokens, "reasoning": usage.reasoning_tokens}
+    return UsageMetadata(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.total_tokens,
+        input_token_details=InputTokenDetails(**{name: count for name, count in inputs.items() if count is not None}),  # type: ignore[typeddict-item]
+        output_token_details=OutputTokenDetails(
+            **{name: count for name, count in outputs.items() if count is not None}
+        ),  # type: ignore[typeddict-item]
+    )
+
+
+def _metadata(completion: Completion) -> dict[str, Any]:
+    usage = completion.usage
+    optional = {
+        "provider": completion.provider,
+        "native_finish_reason": completion.native_finish_reason,
+        "system_fingerprint": completion.system_fingerprint,
+        "service_tier": completion.service_tier,
+        "logprobs": completion.logprobs,
+        "id": completion.id or None,
+        "created": completion.created,
+    }
+    metadata = {
+        "model_provider": PROVIDER,
+        "model_name": completion.model,
+        "requested_model": completion.requested_model,
+        "finish_reason": completion.finish_reason,
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+    if usage is not None:
+        metadata["token_usage"] = usage.raw
+        if usage.cost is not None:
+            metadata["cost"] = float(usage.cost)
+        if usage.cost_details:
+            metadata["cost_details"] = usage.cost_details
+        if usage.is_byok is not None:
+            metadata["is_byok"] = usage.is_byok
+    return metadata
+
+
+def _generation_info(completion: Completion) -> dict[str, Any]:
+    info: dict[str, Any] = {"finish_reason": completion.finish_reason}
+    if completion.logprobs is not None:
+        info["logprobs"] = completion.logprobs
+    return info
+
+
+def _additional_kwargs(completion: Completion) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if completion.replay:
+        extra[REASONING_KEYS] = list(completion.replay)
+        if "reasoning_details" in completion.replay:
+            extra["reasoning_details"] = completion.replay["reasoning_details"]
+    extras = {call.id: call.extra for call in completion.tool_calls if call.extra}
+    optional = {
+        CALL_EXTRAS: extras,
+        "annotations": completion.annotations,
+        "images": completion.images,
+        "audio": completion.audio,
+        "refusal": completion.refusal,
+    }
+    extra.update({name: value for name, value in optional.items() if value})
+    return extra
+
+
+def _tool_calls(calls: list[WireCall]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    valid, invalid = [], []
+    for call in calls:
+        error = None
+        try:
+            arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+        except (ValueError, RecursionError) as exc:
+            error = f"The arguments of {call.name!r} are not JSON: {exc}"
+        else:
+            if isinstance(arguments, dict):
+                valid.append(tool_call(name=call.name, args=arguments, id=call.id))
+                continue
+            error = f"The arguments of {call.name!r} must be a JSON object, got {type(arguments).__name__}."
+        invalid.append(invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=error))
+    return valid, invalid

@@ -1,0 +1,115 @@
+"""The names and forms of what `ChatKiloCode` takes, beside the fields themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
+from kilocode_gateway.errors import ConfigurationError
+
+
+class ProviderRouting(TypedDict, total=False):
+    """Which providers may serve a request. An organization's own policy replaces it (gateway server source, 2026)."""
+
+    # A key that the gateway learns later goes out as it is.
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic reads it here
+
+    order: list[str]
+    """Providers to try, in this order."""
+    only: list[str]
+    """The only providers that may serve."""
+    ignore: list[str]
+    """Providers that may not serve."""
+    sort: str
+    """What to prefer: price, throughput or latency."""
+    data_collection: str
+    """`allow` or `deny`: whether the provider may keep prompts. `deny` excludes models that train on them."""
+    zdr: bool
+    """Only providers that retain nothing."""
+    require_parameters: bool
+    """Only providers that support every parameter of the request."""
+
+
+class Reasoning(TypedDict, total=False):
+    """How much a model thinks. The auto models decide it themselves (gateway server source, 2026)."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic reads it here
+
+    effort: str
+    """none, minimal, low, medium, high, xhigh or max; which of them a model knows is in its profile."""
+    max_tokens: int
+    """The most tokens for reasoning; an alternative to `effort`."""
+    exclude: bool
+    """Think, but do not send the reasoning."""
+    enabled: bool
+    """Think at all. Models that always think refuse `False`."""
+
+
+REQUEST_FIELDS = (
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "max_tokens",
+    "min_p",
+    "n",
+    "plugins",
+    "presence_penalty",
+    "provider",
+    "reasoning",
+    "reasoning_effort",
+    "repetition_penalty",
+    "seed",
+    "service_tier",
+    "store",
+    "temperature",
+    "top_a",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "transforms",
+    "verbosity",
+    "extra_body",
+)
+"""Fields of the class that go out under their own name when they are set."""
+
+CALL_NAMES = frozenset(
+    {"extra_body", "model", "stream_usage", "ls_structured_output_format", "structured_output_format"}
+)
+"""What a call takes beside the request fields."""
+
+_NOT_HERE = {
+    "openai_api_key": "Pass api_key=..., or set KILOCODE_API_KEY",
+    "openai_api_base": "Pass base_url=..., or set KILOCODE_BASE_URL",
+    "openai_organization": "Pass organization_id=..., or set KILOCODE_ORGANIZATION_ID",
+    "organization": "Pass organization_id=..., or set KILOCODE_ORGANIZATION_ID",
+    "openai_proxy": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",
+    "http_socket_options": "Pass http_client=... with a transport of your own",
+    "use_responses_api": "The gateway's one interface for every model is chat/completions",
+    "use_previous_response_id": "The gateway keeps no conversations: send the messages",
+    "context_management": "It belongs to OpenAI's Responses API, which is not used",
+    "include": "It belongs to OpenAI's Responses API, which is not used",
+    "truncation": "It belongs to OpenAI's Responses API, which is not used. See transforms=['middle-out']",
+    "prompt_cache_options": "Pass extra_body={'prompt_cache_options': ...} if an upstream wants it",
+    "include_response_headers": "The gateway passes on no headers of the provider",
+    "tiktoken_model_name": "Tokens are estimated offline. Pass custom_get_token_ids=... to count them yourself",
+    "stream_chunk_timeout": "Pass timeout=..., in seconds for each read",
+    "default_query": "The gateway reads no query",
+}
+"""Settings of the OpenAI base class that mean nothing here, with what to do instead."""
+
+NOT_HERE = frozenset(_NOT_HERE)
+
+
+def refuse_openai_settings(given: dict[str, Any]) -> None:
+    """Refuse a setting that the base class would take and nothing here would act on.
+
+    Raises:
+        ConfigurationError: With what to do instead.
+
+    """
+    for name, advice in _NOT_HERE.items():
+        if given.get(name):
+            msg = f"ChatKiloCode does not use {name!r}. {advice}."
+            raise ConfigurationError(msg)

@@ -1,0 +1,318 @@
+"""The gateway's chat models in LangChain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models import LangSmithParams
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from kilocode_gateway import wire
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.errors import ConfigurationError
+from langchain_kilocode import _blocks, _structured
+from langchain_kilocode._fields import GatewayChatModel
+from langchain_kilocode._messages import to_wire
+from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
+from langchain_kilocode._settings import CALL_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+
+    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.runnables import Runnable
+
+    ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
+
+_blocks.register()
+
+_NO_REQUEST_FIELD = CALL_NAMES - {"extra_body", "model"}
+
+
+class ChatKiloCode(GatewayChatModel):
+    """DOC"""
+
+    def _get_request_payload(
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Give the request as the transport takes it: the class's settings, the call's merged over them, the messages."""
+        if stop is not None:
+            kwargs["stop"] = stop
+        self._check_call(kwargs)
+        call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
+        payload = wire.merge(self._default_params, call)
+        schema = payload.get("response_format")
+        if schema is not None and not isinstance(schema, dict):
+            payload["response_format"] = _structured.response_format(schema)
+        payload["messages"] = to_wire(self._convert_input(input_).to_messages())
+        return payload
+
+    def _check_call(self, kwargs: Iterable[str]) -> None:
+        wire.check_names(kwargs, CALL_NAMES, where=type(self).__name__)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002 - the framework's signature
+        **kwargs: Any,
+    ) -> ChatResult:
+        body = self._get_request_payload(messages, stop=stop, **kwargs)
+        return to_result(self._transport().completions(body))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002 - the framework's signature
+        **kwargs: Any,
+    ) -> ChatResult:
+        body = self._get_request_payload(messages, stop=stop, **kwargs)
+        return to_result(await self._transport().acompletions(body))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        *,
+        stream_usage: bool | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        body = self._get_request_payload(messages, stop=stop, **kwargs)
+        with self._transport().stream(body) as pieces:
+            for delta in pieces:
+                chunk = to_chunk(delta)
+                if chunk is None:
+                    continue
+                if run_manager is not None:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk, logprobs=delta.logprobs)
+                yield chunk
+            chunk = last_chunk(pieces.completion, with_usage=self._wants_usage(stream_usage))
+            if run_manager is not None:
+                run_manager.on_llm_new_token("", chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        *,
+        stream_usage: bool | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        body = self._get_request_payload(messages, stop=stop, **kwargs)
+        async with await self._transport().astream(body) as pieces:
+            async for delta in pieces:
+                chunk = to_chunk(delta)
+                if chunk is None:
+                    continue
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk, logprobs=delta.logprobs)
+                yield chunk
+            chunk = last_chunk(pieces.completion, with_usage=self._wants_usage(stream_usage))
+            if run_manager is not None:
+                await run_manager.on_llm_new_token("", chunk=chunk)
+            yield chunk
+
+    def _wants_usage(self, stream_usage: bool | None) -> bool:
+        wanted = self.stream_usage if stream_usage is None else stream_usage
+        return wanted is not False
+
+    def bind(self, **kwargs: Any) -> Any:
+        """Give this model with request fields set for every call.
+
+        Raises:
+            UnknownSettingError: If a name is no request field.
+
+        """
+        self._check_call(kwargs)
+        return super().bind(**kwargs)
+
+    def bind_tools(
+        self,
+        tools: Sequence[ToolLike],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Give this model with tools that it may call.
+
+        Args:
+            tools: Functions, Pydantic classes, TypedDicts, LangChain tools, JSON schemas, or a provider's own tools as
+                dicts, such as `{"type": "openrouter:web_search"}`, which go out as they are.
+            tool_choice: `auto`, `none`, `any`, `required` or True for at least one call, a tool's name, or the wire's dict.
+            strict: Whether arguments must follow the schema exactly. Not sent unless given, and not for the tools when
+                `response_format` is given: agents of LangChain ask for it there, and most upstreams do not know it.
+            parallel_tool_calls: Whether several tools may be called at once. Not sent unless given.
+            response_format: A schema for answers that call no tool.
+            kwargs: Further request fields.
+
+        """
+        if response_format is not None:
+            kwargs["response_format"] = _structured.response_format(response_format)
+            strict = None
+        formatted = [_tool(tool, strict) for tool in tools]
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        if tool_choice:
+            kwargs["tool_choice"] = _tool_choice(tool_choice, formatted)
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=formatted, **kwargs)
+        return bound
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: _structured.Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: list[Any] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Give a runnable whose answers fill a schema.
+
+        Args:
+            schema: A Pydantic class (the answers are its objects), a TypedDict or a JSON schema (they are dicts).
+            method: `function_calling`, `json_schema` or `json_mode`. Chosen from what the model's catalog entry lists
+                unless given: tools first, because the auto models and most providers know them.
+            include_raw: Give `{"raw", "parsed", "parsing_error"}`, and raise no error about the answer.
+            strict: Whether the answer must follow the schema exactly. Not sent unless given.
+            tools: Further tools that the model may call; with `json_schema` and `json_mode` only.
+            kwargs: Further request fields.
+
+        Raises:
+            ConfigurationError: If the schema is missing or of no known form.
+            AnswerTruncatedError: When the answer was cut at its token limit.
+            AnswerRefusedError: When the model or a filter refused.
+            StructuredOutputError: When the answer does not fill the schema. Each holds the answer in `text`.
+
+        """
+        method = method or ("json_schema" if tools else self._structured_method())
+        if method not in ("function_calling", "json_schema", "json_mode"):
+            msg = f"method must be 'function_calling', 'json_schema' or 'json_mode', got {method!r}."
+            raise ConfigurationError(msg)
+        if schema is None and method != "json_mode":
+            msg = f"with_structured_output(method={method!r}) needs a schema."
+            raise ConfigurationError(msg)
+        kwargs["ls_structured_output_format"] = {
+            "kwargs": {"method": method, "strict": strict},
+            "schema": {} if schema is None else _structured.as_tool(schema),
+        }
+        name = None
+        if method == "function_calling":
+            name = _structured.tool_name(schema)
+            llm = self.bind_tools([_structured.as_tool(schema, strict)], tool_choice=name, **kwargs)
+        else:
+            form = (
+                {"type": "json_object"} if method == "json_mode" else _structured.response_format(schema, strict=strict)
+            )
+            llm = (
+                self.bind_tools(tools or [], response_format=form, **kwargs)
+                if tools
+                else self.bind(response_format=form, **kwargs)
+            )
+        parser = _structured.SchemaParser(schema_class=_structured.model_class(schema), tool_name=name)
+        return _structured.with_raw(llm, parser) if include_raw else llm | parser
+
+    def _structured_method(self) -> _structured.Method:
+        return _structured.choose_method(Catalog.at_hand(self.gateway_config).get(self.model_name))
+
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        params = {**self._default_params, "_type": self._llm_type, "stop": stop, **kwargs}
+        tools = params.get("tools")
+        if isinstance(tools, list):
+            params["tools"] = [_without_credentials(tool) for tool in tools]
+        return params
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = LangSmithParams(
+            ls_provider=PROVIDER,
+            ls_model_name=kwargs.get("model") or self.model_name,
+            ls_model_type="chat",
+            ls_temperature=kwargs.get("temperature", self.temperature),
+        )
+        max_tokens = kwargs.get("max_tokens") or kwargs.get("max_completion_tokens") or self.max_tokens
+        if max_tokens:
+            params["ls_max_tokens"] = max_tokens
+        stops = stop or kwargs.get("stop") or self.stop
+        if stops:
+            params["ls_stop"] = [stops] if isinstance(stops, str) else stops
+        return params
+
+    @property
+    def _llm_type(self) -> str:
+        return "kilocode-chat"
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Split text into pieces of about a token, offline. The numbers stand for no model's vocabulary.
+
+        The gateway's models have many tokenizers and it tells none of them, so this is an estimate: four bytes to a token.
+        Pass `custom_get_token_ids` to count exactly.
+        """
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        data = text.encode()
+        return [int.from_bytes(data[start : start + 4], "big") for start in range(0, len(data), 4)]
+
+    def get_num_tokens_from_messages(
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[ToolLike] | None = None,
+        *,
+        allow_fetching_images: bool = True,  # noqa: ARG002 - nothing is ever fetched
+    ) -> int:
+        """Estimate the tokens of messages and tools, offline: nothing is downloaded and no image is fetched."""
+        schemas: list[Any] = [_tool(tool, None) for tool in tools or ()]
+        return count_tokens_approximately(messages, tools=schemas or None)
+
+
+_PASSED_ON = ("cache_control", "defer_loading")
+"""What a LangChain tool's `extras` may add to its definition."""
+
+
+def _tool(tool: Any, strict: bool | None) -> dict[str, Any]:
+    if (
+        isinstance(tool, dict)
+        and isinstance(tool.get("type"), str)
+        and tool["type"] not in ("function", "object", "custom")
+    ):
+        # A provider's own tool, which runs there.
+        return tool
+    formatted = convert_to_openai_tool(tool, strict=strict)
+    extras = getattr(tool, "extras", None) if isinstance(tool, BaseTool) else None
+    if isinstance(extras, dict):
+        formatted.update({name: extras[name] for name in _PASSED_ON if name in extras})
+    return formatted
+
+
+def _tool_choice(choice: dict[str, Any] | str | bool, tools: list[dict[str, Any]]) -> dict[str, Any] | str:
+    if isinstance(choice, dict):
+        return choice
+    if choice is True or choice == "any":
+        return "required"
+    names = [tool["function"]["name"] for tool in tools if isinstance(tool.get("function"), dict)]
+    if choice in names:
+        return {"type": "function", "function": {"name": choice}}
+    if choice in ("auto", "none", "required"):
+        return choice
+    if any(choice in (tool.get("type"), tool.get("name")) for tool in tools):
+        return {"type": choice}
+    msg = f"tool_choice={choice!r} is none of the tools: {', '.join(names) or 'there are none'}. Or give 'auto', 'none' or 'any'."
+    raise ConfigurationError(msg)
+
+
+def _without_credentials(tool: Any) -> Any:
+    """Keep the keys of a remote tool out of traces."""
+    if isinstance(tool, dict) and tool.get("type") == "mcp":
+        return {name: "**REDACTED**" if name in ("headers", "authorization") else value for name, value in tool.items()}
+    return tool

@@ -1,0 +1,156 @@
+"""The gateway's embedding models in LangChain."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_core.embeddings import Embeddings
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+
+from kilocode_gateway.errors import MalformedReplyError, UnknownSettingError
+from langchain_kilocode._connection import Memory, connection, shared_in_copies, without_connections
+from langchain_kilocode.errors import LANGCHAIN_ERRORS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kilocode_gateway.config import GatewayConfig
+    from kilocode_gateway.transport import Transport
+
+_PATH = "embeddings"
+
+
+class KiloCodeEmbeddings(BaseModel, Embeddings):
+    """DOC"""
+
+    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=())
+
+    model: str = "openai/text-embedding-3-small"
+    """The embedding model, in any reference form. The chat models' list does not hold them."""
+    api_key: SecretStr | str | None = None
+    """The gateway's key; kept as a `SecretStr`. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`."""
+    base_url: str | None = None
+    """The gateway's address. Without one: `KILOCODE_BASE_URL`, then `https://api.kilo.ai/api/gateway/`."""
+    organization_id: str | None = None
+    """The organization that is billed. Without one: `KILOCODE_ORGANIZATION_ID`, then `KILO_ORG_ID`."""
+    feature: str | None = None
+    """What the gateway's usage page calls this program. Without one: `KILOCODE_FEATURE`."""
+    dimensions: int | None = None
+    """The length of the vectors, for models that can shorten them. Others refuse any but their own."""
+    chunk_size: int = Field(default=256, alias="batch_size", ge=1)
+    """How many texts one request carries."""
+    request_timeout: Any = Field(default=600.0, alias="timeout")
+    """Seconds for each read, a pair (connect, read), an httpx `Timeout`, or None for no limit."""
+    max_retries: int | None = 2
+    """Attempts after the first, for errors that may pass."""
+    provider: dict[str, Any] | None = None
+    """Which providers may serve, as in `ChatKiloCode`."""
+    extra_body: dict[str, Any] | None = None
+    """Further request fields, sent as they are."""
+    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Further headers for each request."""
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    """A client of httpx or httpx2 to use instead of the shared one. It is never closed here."""
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """The same for async calls."""
+
+    _memory: Memory = PrivateAttr(default_factory=Memory)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, values: dict[str, Any]) -> Any:
+        known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values() if field.alias)}
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                msg = f"{cls.__name__} has no setting {name!r}.{hint} A field that only the gateway knows goes into extra_body."
+                raise UnknownSettingError(msg)
+        return values
+
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _hide_key(cls, value: Any) -> Any:
+        return SecretStr(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_settings(self) -> Self:
+        self._transport()
+        return self
+
+    def _transport(self) -> Transport:
+        return connection(self, self._memory)
+
+    @property
+    def gateway_config(self) -> GatewayConfig:
+        """Where requests go and who asks, with the environment read. Its repr hides the key."""
+        return self._transport().config
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Give one vector for each text, in the texts' order. No text, no request.
+
+        Raises:
+            KiloCodeError: When the gateway refuses, or answers with something else than one vector for each text.
+
+        """
+        transport = self._transport()
+        vectors: list[list[float]] = []
+        for batch in self._batches(texts):
+            vectors += self._vectors(transport.request("POST", _PATH, self._body(batch)), len(batch))
+        return vectors
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Do what `embed_documents` does, without blocking the event loop."""
+        transport = self._transport()
+        vectors: list[list[float]] = []
+        for batch in self._batches(texts):
+            vectors += self._vectors(await transport.arequest("POST", _PATH, self._body(batch)), len(batch))
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """Give the vector of one text."""
+        return self.embed_documents([text])[0]
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Do what `embed_query` does, without blocking the event loop."""
+        return (await self.aembed_documents([text]))[0]
+
+    def _batches(self, texts: list[str]) -> Iterator[list[str]]:
+        return (texts[start : start + self.chunk_size] for start in range(0, len(texts), self.chunk_size))
+
+    def _body(self, texts: list[str]) -> dict[str, Any]:
+        # OpenAI's client asks for base64, which not every upstream honours.
+        fields = {"dimensions": self.dimensions, "provider": self.provider}
+        given = {name: value for name, value in fields.items() if value is not None}
+        return {"model": self.model, "input": texts, "encoding_format": "float", **given, **(self.extra_body or {})}
+
+    def _vectors(self, payload: dict[str, Any], wanted: int) -> list[list[float]]:
+        rows = payload.get("data")
+        found = {}
+        for position, row in enumerate(rows if isinstance(rows, list) else ()):
+            index = row.get("index") if isinstance(row, dict) else None
+            vector = row.get("embedding") if isinstance(row, dict) else None
+            if isinstance(vector, list):
+                found[index if isinstance(index, int) else position] = vector
+        if set(found) == set(range(wanted)):
+            return [found[index] for index in range(wanted)]
+        msg = (
+            f"The gateway was asked for {wanted} embeddings of {self.model!r} and its answer holds "
+            f"{len(found)} that can be used. Its fields are {', '.join(payload) or 'none'}."
+        )
+        raise LANGCHAIN_ERRORS[MalformedReplyError](msg, model=self.model)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, SecretStr(value) if name == "api_key" and isinstance(value, str) else value)
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied._memory = Memory()  # noqa: SLF001 - of the same class
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return super().__deepcopy__(shared_in_copies(self.__dict__, memo or {}))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return without_connections(super().__getstate__())
