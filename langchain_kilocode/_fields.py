@@ -29,8 +29,8 @@ class GatewayChatModel(BaseChatOpenAI):
     model_name: str = Field(default="kilo/auto", alias="model")
     """The model, in any reference form: `kilo/auto`, `vendor/model`, `kilocode/vendor/model`."""
     api_key: SecretStr | str | None = None
-    """The gateway's key; kept as a `SecretStr`. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`, read when the model
-    is made and never stored here, so it travels with no copy. With none at all only free models answer."""
+    """The gateway's key; kept as a `SecretStr`. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`, read when the
+    model is made and never stored here, so it travels with no copy. With none at all only free models answer."""
     base_url: str | None = None
     """The gateway's address. Without one: `KILOCODE_BASE_URL`, then `https://api.kilo.ai/api/gateway/`."""
     organization_id: str | None = None

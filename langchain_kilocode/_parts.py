@@ -116,7 +116,7 @@ def _file(block: dict[Any, Any]) -> dict[str, Any]:
 
 def _document(block: dict[Any, Any]) -> dict[str, Any]:
     """Read Anthropic's `document`, and LangChain's plain-text block: text goes as text, anything else as a file."""
-    source = block.get("source") if isinstance(block.get("source"), dict) else block
+    source = _source(block)
     text = block.get("text") or (source.get("data") if source.get("type") == "text" else None)
     mime = _mime(block, "")
     if text is None and mime.startswith("text/"):
@@ -130,7 +130,10 @@ def _audio(block: dict[Any, Any]) -> dict[str, Any]:
         return {"type": "input_audio", "input_audio": block["input_audio"]}
     data = _data(block)
     if not data:
-        msg = "Audio must come as base64 data: upstreams behind the gateway take none by URL. Load it and give it as {'type': 'audio', 'base64': ..., 'mime_type': 'audio/wav'}."
+        msg = (
+            "Audio must come as base64 data: upstreams behind the gateway take none by URL. "
+            "Load it and give it as {'type': 'audio', 'base64': ..., 'mime_type': 'audio/wav'}."
+        )
         raise ConfigurationError(msg)
     subtype = (_mime(block, "") or "audio/wav").split(";")[0].split("/")[-1]
     return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS.get(subtype, subtype)}}
@@ -169,8 +172,14 @@ def _extras(block: dict[Any, Any]) -> dict[str, Any]:
     return extras if isinstance(extras, dict) else {}
 
 
+def _source(block: dict[Any, Any]) -> dict[Any, Any]:
+    """Give the part of Anthropic's blocks that holds the data."""
+    source = block.get("source")
+    return source if isinstance(source, dict) else {}
+
+
 def _data(block: dict[Any, Any]) -> str | None:
-    source = block.get("source") if isinstance(block.get("source"), dict) else {}
+    source = _source(block)
     data = block.get("base64") or block.get("data") or source.get("data")
     if isinstance(data, bytes):
         return base64.b64encode(data).decode("ascii")
@@ -178,15 +187,17 @@ def _data(block: dict[Any, Any]) -> str | None:
 
 
 def _mime(block: dict[Any, Any], url: str) -> str:
-    source = block.get("source") if isinstance(block.get("source"), dict) else {}
+    source = _source(block)
     mime = block.get("mime_type") or block.get("media_type") or source.get("media_type")
-    if not isinstance(mime, str):
-        mime = url[5:].split(";")[0].split(",")[0] if url.startswith("data:") else ""
-    return mime or ("application/pdf" if url.split("?")[0].lower().endswith(".pdf") else "")
+    if isinstance(mime, str) and mime:
+        return mime
+    if url.startswith("data:"):
+        return url[5:].partition(",")[0].partition(";")[0]
+    return "application/pdf" if url.partition("?")[0].lower().endswith(".pdf") else ""
 
 
 def _url(block: dict[Any, Any], what: str, default_mime: str) -> str:
-    source = block.get("source") if isinstance(block.get("source"), dict) else {}
+    source = _source(block)
     url = block.get("url") or source.get("url")
     if isinstance(url, str):
         return url

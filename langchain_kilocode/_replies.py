@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
@@ -132,11 +132,13 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         total_tokens=usage.total_tokens,
-        input_token_details=InputTokenDetails(**{name: count for name, count in inputs.items() if count is not None}),  # type: ignore[typeddict-item]
-        output_token_details=OutputTokenDetails(
-            **{name: count for name, count in outputs.items() if count is not None}
-        ),  # type: ignore[typeddict-item]
+        input_token_details=cast("InputTokenDetails", _told(inputs)),
+        output_token_details=cast("OutputTokenDetails", _told(outputs)),
     )
+
+
+def _told(counts: dict[str, int | None]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if count is not None}
 
 
 def _metadata(completion: Completion) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def as_tool(schema: Any, strict: bool | None = None) -> dict[str, Any]:
 
     """
     if isinstance(schema, dict):
-        inner = schema.get("json_schema") if isinstance(schema.get("json_schema"), dict) else schema
+        ready = schema.get("json_schema")
+        inner = ready if isinstance(ready, dict) else schema
         if "name" in inner and isinstance(inner.get("schema"), dict):
             named = {name: inner[name] for name in ("name", "description", "strict") if name in inner}
             return {"type": "function", "function": {**named, "parameters": inner["schema"]}}

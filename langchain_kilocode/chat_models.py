@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import LangSmithParams
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
@@ -17,6 +15,7 @@ from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._messages import to_wire
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
 from langchain_kilocode._settings import CALL_NAMES
+from langchain_kilocode._tools import to_choice, to_tool, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
 
     ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
@@ -35,12 +35,156 @@ _NO_REQUEST_FIELD = CALL_NAMES - {"extra_body", "model"}
 
 
 class ChatKiloCode(GatewayChatModel):
-    """DOC"""
+    """Chat models of the Kilo Gateway: hundreds of models behind one key.
+
+    Setup:
+        Install `kilocode-gateway[langchain]` and set the key in the environment. Free models answer without one.
+
+        ```bash
+        pip install 'kilocode-gateway[langchain]'
+        export KILOCODE_API_KEY=...
+        ```
+
+    Key init args, completion:
+        model: `kilo/auto` unless given. Any id of the gateway's list: `anthropic/claude-sonnet-4.6`, `kilo-auto/free`.
+        temperature, top_p, max_tokens, stop, seed, ...: As elsewhere in LangChain. What is not set is not sent.
+        provider: Which providers may serve the request, as a `ProviderRouting` dict.
+        reasoning: How much the model thinks: `{"effort": "high"}` or `{"max_tokens": 2000}`.
+        extra_body: Any further fields of the request, as they are.
+
+    Key init args, client:
+        api_key: Else `KILOCODE_API_KEY`, then `KILO_API_KEY`.
+        base_url: Else `KILOCODE_BASE_URL`, then the public gateway.
+        organization_id: Else `KILOCODE_ORGANIZATION_ID`, then `KILO_ORG_ID`.
+        timeout: Seconds for each read; 600 unless given.
+        max_retries: Attempts after the first; 2 unless given.
+
+    No variable named `OPENAI_*` is ever read. A misspelt setting is refused, in the constructor and in each call.
+
+    Instantiate:
+        ```python
+        from langchain_kilocode import ChatKiloCode
+
+        model = ChatKiloCode(model="kilo/auto", temperature=0.2)
+        ```
+
+    Invoke:
+        ```python
+        messages = [("system", "Answer in one sentence."), ("human", "What is a gateway?")]
+        answer = model.invoke(messages)
+        print(answer.text)
+        ```
+
+    Stream:
+        ```python
+        for chunk in model.stream(messages):
+            print(chunk.text, end="")
+        ```
+
+    Async:
+        ```python
+        answer = await model.ainvoke(messages)
+        async for chunk in model.astream(messages):
+            print(chunk.text, end="")
+        ```
+
+    Tool calling:
+        Reasoning that came with a tool call goes back with its result, signatures intact.
+
+        ```python
+        from langchain_core.tools import tool
+
+        @tool
+        def get_weather(city: str) -> str:
+            '''Get the weather in a city.'''
+            return f"Sunny in {city}."
+
+        with_tools = model.bind_tools([get_weather], tool_choice="any")
+        for call in with_tools.invoke("What is the weather in Paris?").tool_calls:
+            print(call["name"], call["args"])
+        ```
+
+    Structured output:
+        The way of asking is chosen from what the model's catalog entry lists; `method=` overrides it. An answer that
+        was cut or refused raises `AnswerTruncatedError` or `AnswerRefusedError` with the text so far.
+
+        ```python
+        from pydantic import BaseModel, Field
+
+        class Joke(BaseModel):
+            '''A joke.'''
+
+            setup: str = Field(description="The question")
+            punchline: str = Field(description="The answer")
+
+        joke = model.with_structured_output(Joke).invoke("Tell me a joke about cats.")
+        print(joke.punchline)
+        ```
+
+    Reasoning:
+        ```python
+        thinker = ChatKiloCode(model="anthropic/claude-sonnet-4.6", reasoning={"effort": "high"})
+        answer = thinker.invoke("How many primes are below 20?")
+        print([block["reasoning"] for block in answer.content_blocks if block["type"] == "reasoning"])
+        ```
+
+    Image input:
+        PDF (`file`), `audio` and `video` blocks work alike, on models that take them.
+
+        ```python
+        picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+        message = {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What colour is this?"},
+                {"type": "image", "base64": picture, "mime_type": "image/png"},
+            ],
+        }
+        print(model.invoke([message]).text)
+        ```
+
+    Token usage and cost:
+        In streams, the last chunk carries both.
+
+        ```python
+        answer = model.invoke(messages)
+        print(answer.usage_metadata["total_tokens"], answer.response_metadata.get("cost"))
+        print(answer.response_metadata["model_name"], "answered for", answer.response_metadata["requested_model"])
+        ```
+
+    Which providers may serve:
+        Settings of a call are merged over the model's, key by key.
+
+        ```python
+        private = ChatKiloCode(provider={"data_collection": "deny"})
+        answer = private.invoke(messages, provider={"sort": "price"})
+        ```
+
+    Profile:
+        What the gateway's catalog knows of the model, fetched at the first reading. In async code,
+        `await model.aload()` first.
+
+        ```python
+        print(model.profile["max_input_tokens"], model.profile["tool_calling"])
+        ```
+
+    Errors:
+        Each is a `KiloCodeError`, and also the `openai` and the langchain-core error that other code catches.
+
+        ```python
+        from kilocode_gateway import ModelNotFoundError
+
+        try:
+            ChatKiloCode(model="nobody/no-such-model").invoke("Hello")
+        except ModelNotFoundError as error:
+            print(error)
+        ```
+    """
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Give the request as the transport takes it: the class's settings, the call's merged over them, the messages."""
+        """Give the request as the transport takes it: the model's settings, the call's over them, and the messages."""
         if stop is not None:
             kwargs["stop"] = stop
         self._check_call(kwargs)
@@ -150,7 +294,8 @@ class ChatKiloCode(GatewayChatModel):
         Args:
             tools: Functions, Pydantic classes, TypedDicts, LangChain tools, JSON schemas, or a provider's own tools as
                 dicts, such as `{"type": "openrouter:web_search"}`, which go out as they are.
-            tool_choice: `auto`, `none`, `any`, `required` or True for at least one call, a tool's name, or the wire's dict.
+            tool_choice: `auto`, `none`, `any`, `required` or True for at least one call, a tool's name, or the wire's
+                dict.
             strict: Whether arguments must follow the schema exactly. Not sent unless given, and not for the tools when
                 `response_format` is given: agents of LangChain ask for it there, and most upstreams do not know it.
             parallel_tool_calls: Whether several tools may be called at once. Not sent unless given.
@@ -161,11 +306,11 @@ class ChatKiloCode(GatewayChatModel):
         if response_format is not None:
             kwargs["response_format"] = _structured.response_format(response_format)
             strict = None
-        formatted = [_tool(tool, strict) for tool in tools]
+        formatted = [to_tool(tool, strict) for tool in tools]
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         if tool_choice:
-            kwargs["tool_choice"] = _tool_choice(tool_choice, formatted)
+            kwargs["tool_choice"] = to_choice(tool_choice, formatted)
         bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=formatted, **kwargs)
         return bound
 
@@ -231,7 +376,7 @@ class ChatKiloCode(GatewayChatModel):
         params = {**self._default_params, "_type": self._llm_type, "stop": stop, **kwargs}
         tools = params.get("tools")
         if isinstance(tools, list):
-            params["tools"] = [_without_credentials(tool) for tool in tools]
+            params["tools"] = [without_credentials(tool) for tool in tools]
         return params
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -256,8 +401,8 @@ class ChatKiloCode(GatewayChatModel):
     def get_token_ids(self, text: str) -> list[int]:
         """Split text into pieces of about a token, offline. The numbers stand for no model's vocabulary.
 
-        The gateway's models have many tokenizers and it tells none of them, so this is an estimate: four bytes to a token.
-        Pass `custom_get_token_ids` to count exactly.
+        The gateway's models have many tokenizers and it tells none of them, so this is an estimate: four bytes to a
+        token. Pass `custom_get_token_ids` to count exactly.
         """
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
@@ -272,47 +417,5 @@ class ChatKiloCode(GatewayChatModel):
         allow_fetching_images: bool = True,  # noqa: ARG002 - nothing is ever fetched
     ) -> int:
         """Estimate the tokens of messages and tools, offline: nothing is downloaded and no image is fetched."""
-        schemas: list[Any] = [_tool(tool, None) for tool in tools or ()]
+        schemas: list[Any] = [to_tool(tool) for tool in tools or ()]
         return count_tokens_approximately(messages, tools=schemas or None)
-
-
-_PASSED_ON = ("cache_control", "defer_loading")
-"""What a LangChain tool's `extras` may add to its definition."""
-
-
-def _tool(tool: Any, strict: bool | None) -> dict[str, Any]:
-    if (
-        isinstance(tool, dict)
-        and isinstance(tool.get("type"), str)
-        and tool["type"] not in ("function", "object", "custom")
-    ):
-        # A provider's own tool, which runs there.
-        return tool
-    formatted = convert_to_openai_tool(tool, strict=strict)
-    extras = getattr(tool, "extras", None) if isinstance(tool, BaseTool) else None
-    if isinstance(extras, dict):
-        formatted.update({name: extras[name] for name in _PASSED_ON if name in extras})
-    return formatted
-
-
-def _tool_choice(choice: dict[str, Any] | str | bool, tools: list[dict[str, Any]]) -> dict[str, Any] | str:
-    if isinstance(choice, dict):
-        return choice
-    if choice is True or choice == "any":
-        return "required"
-    names = [tool["function"]["name"] for tool in tools if isinstance(tool.get("function"), dict)]
-    if choice in names:
-        return {"type": "function", "function": {"name": choice}}
-    if choice in ("auto", "none", "required"):
-        return choice
-    if any(choice in (tool.get("type"), tool.get("name")) for tool in tools):
-        return {"type": choice}
-    msg = f"tool_choice={choice!r} is none of the tools: {', '.join(names) or 'there are none'}. Or give 'auto', 'none' or 'any'."
-    raise ConfigurationError(msg)
-
-
-def _without_credentials(tool: Any) -> Any:
-    """Keep the keys of a remote tool out of traces."""
-    if isinstance(tool, dict) and tool.get("type") == "mcp":
-        return {name: "**REDACTED**" if name in ("headers", "authorization") else value for name, value in tool.items()}
-    return tool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.embeddings import Embeddings
@@ -22,7 +23,44 @@ _PATH = "embeddings"
 
 
 class KiloCodeEmbeddings(BaseModel, Embeddings):
-    """DOC"""
+    """Embedding models of the Kilo Gateway.
+
+    Setup:
+        Install `kilocode-gateway[langchain]` and set the key in the environment:
+
+        ```bash
+        pip install 'kilocode-gateway[langchain]'
+        export KILOCODE_API_KEY=...
+        ```
+
+    Instantiate:
+        ```python
+        from langchain_kilocode import KiloCodeEmbeddings
+
+        embeddings = KiloCodeEmbeddings(model="openai/text-embedding-3-small")
+        ```
+
+    Embed:
+        ```python
+        vector = embeddings.embed_query("What is a gateway?")
+        vectors = embeddings.embed_documents(["One text.", "Another text."])
+        ```
+
+    Async:
+        ```python
+        vector = await embeddings.aembed_query("What is a gateway?")
+        ```
+
+    Shorter vectors:
+        Models with fixed dimensions refuse this; the gateway then answers with an `InvalidRequestError`.
+
+        ```python
+        short = KiloCodeEmbeddings(model="openai/text-embedding-3-large", dimensions=256)
+        ```
+
+    Texts go out as strings with `encoding_format: "float"`, `chunk_size` of them in a request, and the vectors come back
+    in the texts' order. The model list of `Catalog` does not hold embedding models (gateway server source, 2026).
+    """
 
     model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=())
 
@@ -48,7 +86,7 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
     """Which providers may serve, as in `ChatKiloCode`."""
     extra_body: dict[str, Any] | None = None
     """Further request fields, sent as they are."""
-    default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers for each request."""
     http_client: Any = Field(default=None, exclude=True, repr=False)
     """A client of httpx or httpx2 to use instead of the shared one. It is never closed here."""
@@ -65,7 +103,7 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
-                msg = f"{cls.__name__} has no setting {name!r}.{hint} A field that only the gateway knows goes into extra_body."
+                msg = f"{cls.__name__} has no setting {name!r}.{hint} What only the gateway knows goes into extra_body."
                 raise UnknownSettingError(msg)
         return values
 

@@ -24,75 +24,75 @@ class _Retryable:
         return self.retryable
 
 
-class APIError(_Retryable, openai_errors.APIError, core.ModelError):  # type: ignore[misc]
+class APIError(_Retryable, openai_errors.APIError, core.ModelError):
     """A `KiloCodeError` of no closer kind."""
 
 
-class AuthenticationError(_Retryable, openai_errors.AuthenticationError, core.ModelAuthenticationError):  # type: ignore[misc]
+class AuthenticationError(_Retryable, openai_errors.AuthenticationError, core.ModelAuthenticationError):
     """See `kilocode_gateway.AuthenticationError`."""
 
 
-class InsufficientBalanceError(_Retryable, openai_errors.InsufficientBalanceError, core.ModelPermissionDeniedError):  # type: ignore[misc]
+class InsufficientBalanceError(_Retryable, openai_errors.InsufficientBalanceError, core.ModelPermissionDeniedError):
     """See `kilocode_gateway.InsufficientBalanceError`. langchain-core has no kind for an empty account."""
 
 
-class PermissionRefusedError(_Retryable, openai_errors.PermissionRefusedError, core.ModelPermissionDeniedError):  # type: ignore[misc]
+class PermissionRefusedError(_Retryable, openai_errors.PermissionRefusedError, core.ModelPermissionDeniedError):
     """See `kilocode_gateway.PermissionRefusedError`."""
 
 
-class ModelNotAllowedError(_Retryable, openai_errors.ModelNotAllowedError, core.ModelPermissionDeniedError):  # type: ignore[misc]
+class ModelNotAllowedError(_Retryable, openai_errors.ModelNotAllowedError, core.ModelPermissionDeniedError):
     """See `kilocode_gateway.ModelNotAllowedError`."""
 
 
-class OrganizationError(_Retryable, openai_errors.OrganizationError, core.ModelPermissionDeniedError):  # type: ignore[misc]
+class OrganizationError(_Retryable, openai_errors.OrganizationError, core.ModelPermissionDeniedError):
     """See `kilocode_gateway.OrganizationError`."""
 
 
-class ModelNotFoundError(_Retryable, openai_errors.ModelNotFoundError, core.ModelNotFoundError):  # type: ignore[misc]
+class ModelNotFoundError(_Retryable, openai_errors.ModelNotFoundError, core.ModelNotFoundError):
     """See `kilocode_gateway.ModelNotFoundError`."""
 
 
-class InvalidRequestError(_Retryable, openai_errors.InvalidRequestError, core.ModelInvalidRequestError):  # type: ignore[misc]
+class InvalidRequestError(_Retryable, openai_errors.InvalidRequestError, core.ModelInvalidRequestError):
     """See `kilocode_gateway.InvalidRequestError`."""
 
 
-class ContextLengthExceededError(_Retryable, openai_errors.ContextLengthExceededError, core.ContextOverflowError):  # type: ignore[misc]
+class ContextLengthExceededError(_Retryable, openai_errors.ContextLengthExceededError, core.ContextOverflowError):
     """See `kilocode_gateway.ContextLengthExceededError`. SummarizationMiddleware acts on it."""
 
 
-class DataCollectionRequiredError(_Retryable, openai_errors.DataCollectionRequiredError, core.ModelInvalidRequestError):  # type: ignore[misc]
+class DataCollectionRequiredError(_Retryable, openai_errors.DataCollectionRequiredError, core.ModelInvalidRequestError):
     """See `kilocode_gateway.DataCollectionRequiredError`."""
 
 
-class RateLimitError(_Retryable, openai_errors.RateLimitError, core.ModelRateLimitError):  # type: ignore[misc]
+class RateLimitError(_Retryable, openai_errors.RateLimitError, core.ModelRateLimitError):
     """See `kilocode_gateway.RateLimitError`."""
 
 
-class AnonymousQuotaError(_Retryable, openai_errors.AnonymousQuotaError, core.ModelRateLimitError):  # type: ignore[misc]
+class AnonymousQuotaError(_Retryable, openai_errors.AnonymousQuotaError, core.ModelRateLimitError):
     """See `kilocode_gateway.AnonymousQuotaError`."""
 
 
-class UpstreamError(_Retryable, openai_errors.UpstreamError, core.ModelAPIError):  # type: ignore[misc]
+class UpstreamError(_Retryable, openai_errors.UpstreamError, core.ModelAPIError):
     """See `kilocode_gateway.UpstreamError`."""
 
 
-class ConnectionFailedError(_Retryable, openai_errors.ConnectionFailedError, core.ModelConnectionError):  # type: ignore[misc]
+class ConnectionFailedError(_Retryable, openai_errors.ConnectionFailedError, core.ModelConnectionError):
     """See `kilocode_gateway.ConnectionFailedError`."""
 
 
-class RedirectRefusedError(_Retryable, openai_errors.RedirectRefusedError, core.ModelConnectionError):  # type: ignore[misc]
+class RedirectRefusedError(_Retryable, openai_errors.RedirectRefusedError, core.ModelConnectionError):
     """See `kilocode_gateway.RedirectRefusedError`."""
 
 
-class TimeoutExceededError(_Retryable, openai_errors.TimeoutExceededError, core.ModelTimeoutError):  # type: ignore[misc]
+class TimeoutExceededError(_Retryable, openai_errors.TimeoutExceededError, core.ModelTimeoutError):
     """See `kilocode_gateway.TimeoutExceededError`."""
 
 
-class StreamInterruptedError(_Retryable, openai_errors.StreamInterruptedError, core.ModelConnectionError):  # type: ignore[misc]
+class StreamInterruptedError(_Retryable, openai_errors.StreamInterruptedError, core.ModelConnectionError):
     """See `kilocode_gateway.StreamInterruptedError`."""
 
 
-class MalformedReplyError(_Retryable, openai_errors.MalformedReplyError, core.ModelAPIError):  # type: ignore[misc]
+class MalformedReplyError(_Retryable, openai_errors.MalformedReplyError, core.ModelAPIError):
     """See `kilocode_gateway.MalformedReplyError`."""
 
 

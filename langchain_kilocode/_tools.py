@@ -1,0 +1,59 @@
+"""Tools and the choice among them, as the wire has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from kilocode_gateway.errors import ConfigurationError
+
+_PASSED_ON = ("cache_control", "defer_loading")
+"""What a LangChain tool's `extras` may add to its definition."""
+
+
+def to_tool(tool: Any, strict: bool | None = None) -> dict[str, Any]:
+    """Give a tool as it goes over the wire."""
+    if (
+        isinstance(tool, dict)
+        and isinstance(tool.get("type"), str)
+        and tool["type"] not in ("function", "object", "custom")
+    ):
+        # A provider's own tool, which runs there.
+        return tool
+    formatted = convert_to_openai_tool(tool, strict=strict)
+    extras = getattr(tool, "extras", None) if isinstance(tool, BaseTool) else None
+    if isinstance(extras, dict):
+        formatted.update({name: extras[name] for name in _PASSED_ON if name in extras})
+    return formatted
+
+
+def to_choice(choice: dict[str, Any] | str | bool, tools: list[dict[str, Any]]) -> dict[str, Any] | str:
+    """Give a choice among tools as it goes over the wire.
+
+    Raises:
+        ConfigurationError: If it names no tool.
+
+    """
+    if isinstance(choice, dict):
+        return choice
+    if choice is True or choice == "any":
+        return "required"
+    names = [tool["function"]["name"] for tool in tools if isinstance(tool.get("function"), dict)]
+    if choice in names:
+        return {"type": "function", "function": {"name": choice}}
+    if choice in ("auto", "none", "required"):
+        return choice
+    if any(choice in (tool.get("type"), tool.get("name")) for tool in tools):
+        return {"type": choice}
+    known = ", ".join(names) or "there are none"
+    msg = f"tool_choice={choice!r} is none of the tools: {known}. Or give 'auto', 'none' or 'any'."
+    raise ConfigurationError(msg)
+
+
+def without_credentials(tool: Any) -> Any:
+    """Keep the keys of a remote tool out of traces."""
+    if isinstance(tool, dict) and tool.get("type") == "mcp":
+        return {name: "**REDACTED**" if name in ("headers", "authorization") else value for name, value in tool.items()}
+    return tool
