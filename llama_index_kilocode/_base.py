@@ -114,6 +114,8 @@ class GatewayLLM(OpenAILike):
     """Tokens that fit into the model. None asks the catalog, when `metadata` is first read."""
     is_function_calling_model: bool | None = None  # type: ignore[assignment]  # wider than the base
     """Whether the model calls tools. None asks the catalog, when `metadata` is first read."""
+    should_use_structured_outputs: bool = False
+    """Whether objects are asked for by JSON schema rather than by a tool call."""
     is_chat_model: bool = True
     """Always true: the gateway has no other endpoint."""
 

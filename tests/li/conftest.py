@@ -1,0 +1,73 @@
+"""What the tests of the LlamaIndex integration share."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from llama_index.core.llms import ChatMessage
+
+from llama_index_kilocode import KiloCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kilocode_gateway.local import LocalGateway
+
+KEY = "test-key-1"
+
+
+@pytest.fixture
+def make_llm(gateway: LocalGateway) -> Callable[..., KiloCode]:
+    """Make LLMs that talk to the test's gateway."""
+    return lambda **settings: KiloCode(**{"api_key": KEY, "api_base": gateway.base_url, **settings})
+
+
+@pytest.fixture
+def llm(make_llm: Callable[..., KiloCode]) -> KiloCode:
+    return make_llm()
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """One of the eight ways to ask, in one form."""
+
+    method: str
+
+    @property
+    def streams(self) -> bool:
+        return "stream" in self.method
+
+    async def __call__(self, llm: Any, prompt: Any = "Say hello.", **settings: Any) -> list[Any]:
+        """Ask, and give every response that comes: one, or the pieces of a stream."""
+        completes = "complete" in self.method
+        if not completes and isinstance(prompt, str):
+            prompt = [ChatMessage(role="user", content=prompt)]
+        ask = getattr(llm, self.method)
+        if self.method.startswith("a"):
+            answer = await ask(prompt, **settings)
+            return [piece async for piece in answer] if self.streams else [answer]
+        return await asyncio.to_thread(
+            lambda: list(ask(prompt, **settings)) if self.streams else [ask(prompt, **settings)]
+        )
+
+    @staticmethod
+    def text(response: Any) -> str:
+        return response.text if hasattr(response, "text") else response.message.content or ""
+
+
+METHODS = ["chat", "complete", "stream_chat", "stream_complete"]
+
+
+@pytest.fixture(params=[f"{kind}{method}" for kind in ("", "a") for method in METHODS])
+def ask(request: pytest.FixtureRequest) -> EntryPoint:
+    """Give each of the eight entry points in turn."""
+    return EntryPoint(request.param)
+
+
+@pytest.fixture(params=["chat", "achat", "stream_chat", "astream_chat"])
+def chat(request: pytest.FixtureRequest) -> EntryPoint:
+    """Give each of the four entry points that take and give messages."""
+    return EntryPoint(request.param)

@@ -1,0 +1,227 @@
+"""Content blocks: what each becomes on the wire, and what comes out of an answer."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from llama_index.core.base.llms.types import CacheControl
+from llama_index.core.llms import (
+    AudioBlock,
+    CachePoint,
+    ChatMessage,
+    CitableBlock,
+    CitationBlock,
+    DocumentBlock,
+    ImageBlock,
+    TextBlock,
+    VideoBlock,
+)
+
+from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.local import Reply
+from llama_index_kilocode._messages import to_wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kilocode_gateway.local import LocalGateway
+    from llama_index_kilocode import KiloCode
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\n"
+WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
+MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
+
+
+def uri(mimetype: str, data: bytes) -> str:
+    return f"data:{mimetype};base64,{base64.b64encode(data).decode()}"
+
+
+def parts(*blocks: Any, role: str = "user") -> Any:
+    return to_wire([ChatMessage(role=role, blocks=list(blocks))])[0]["content"]
+
+
+@pytest.mark.parametrize("role", ["user", "assistant", "tool", "system"])
+def test_images_by_url_stand_in_every_role(role: str) -> None:
+    assert parts(TextBlock(text="Look."), ImageBlock(url="https://example.com/cat.png", detail="low"), role=role) == [
+        {"type": "text", "text": "Look."},
+        {"type": "image_url", "image_url": {"url": "https://example.com/cat.png", "detail": "low"}},
+    ]
+
+
+def test_images_by_bytes_path_and_file(tmp_path: Path) -> None:
+    path = tmp_path / "dot.png"
+    path.write_bytes(PNG)
+    nameless = tmp_path / "dot"
+    nameless.write_bytes(PNG)
+    expected = [{"type": "image_url", "image_url": {"url": uri("image/png", PNG)}}]
+    for block in (
+        ImageBlock(image=PNG),
+        ImageBlock(image=base64.b64encode(PNG)),
+        ImageBlock(path=path),
+        ImageBlock(path=nameless),
+        ImageBlock(url=uri("image/png", PNG)),
+        ImageBlock(image=io.BytesIO(PNG)),
+    ):
+        assert parts(block) == expected
+
+
+def test_documents(tmp_path: Path) -> None:
+    path = tmp_path / "paper.pdf"
+    path.write_bytes(PDF)
+    data = uri("application/pdf", PDF)
+    assert parts(DocumentBlock(path=path)) == [{"type": "file", "file": {"filename": "paper.pdf", "file_data": data}}]
+    assert parts(DocumentBlock(data=PDF, title="My paper")) == [
+        {"type": "file", "file": {"filename": "My paper.pdf", "file_data": data}}
+    ]
+    assert parts(DocumentBlock(data=PDF)) == [
+        {"type": "file", "file": {"filename": "input_document.pdf", "file_data": data}}
+    ]
+
+
+@pytest.mark.disable_socket
+def test_a_documents_url_is_passed_on_not_downloaded() -> None:
+    assert parts(DocumentBlock(url="https://example.com/papers/one.pdf?v=2")) == [
+        {"type": "file", "file": {"filename": "one.pdf", "file_data": "https://example.com/papers/one.pdf?v=2"}}
+    ]
+
+
+def test_audio_with_its_format_found_out(tmp_path: Path) -> None:
+    path = tmp_path / "hello.wav"
+    path.write_bytes(WAV)
+    expected = [{"type": "input_audio", "input_audio": {"data": base64.b64encode(WAV).decode(), "format": "wav"}}]
+    for block in (
+        AudioBlock(audio=WAV),
+        AudioBlock(path=path),
+        AudioBlock(audio=io.BytesIO(WAV)),
+        AudioBlock(url=uri("audio/wav", WAV)),
+    ):
+        assert parts(block) == expected
+    assert parts(AudioBlock(audio=WAV, format="mp3"))[0]["input_audio"]["format"] == "mp3"
+
+
+def test_audio_by_url_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigurationError, match="Download it"):
+        parts(AudioBlock(url="https://example.com/hello.wav"))
+
+
+def test_video(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(MP4)
+    expected = [{"type": "video_url", "video_url": {"url": uri("video/mp4", MP4)}}]
+    assert parts(VideoBlock(video=MP4)) == parts(VideoBlock(path=path)) == expected
+    assert parts(VideoBlock(url="https://example.com/clip.mp4")) == [
+        {"type": "video_url", "video_url": {"url": "https://example.com/clip.mp4"}}
+    ]
+
+
+def test_an_empty_block_is_said() -> None:
+    with pytest.raises(ConfigurationError, match="holds no data"):
+        parts(ImageBlock())
+
+
+def test_cache_points_mark_the_part_before() -> None:
+    point = CachePoint(cache_control=CacheControl(type="ephemeral"))
+    hour = CachePoint(cache_control=CacheControl(type="ephemeral", ttl="1h"))
+    messages = [
+        ChatMessage(role="system", blocks=[TextBlock(text="Long."), point, TextBlock(text="Short.")]),
+        ChatMessage(role="user", content="Hi."),
+        ChatMessage(role="user", blocks=[hour, TextBlock(text="Again.")]),
+    ]
+    assert to_wire(messages) == [
+        {
+            "role": "system",
+            "content": [
+                {"type": "text", "text": "Long.", "cache_control": {"type": "ephemeral"}},
+                {"type": "text", "text": "Short."},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "Hi.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+        },
+        {"role": "user", "content": "Again."},
+    ]
+    marked = ChatMessage(role="user", content="Hi.", additional_kwargs={"cache_control": {"type": "ephemeral"}})
+    assert to_wire([marked])[0]["content"] == [{"type": "text", "text": "Hi.", "cache_control": {"type": "ephemeral"}}]
+
+
+def test_text_blocks_are_joined_as_the_framework_joins_them() -> None:
+    message = ChatMessage(role="user", blocks=[TextBlock(text="One."), TextBlock(text="Two.")])
+    assert to_wire([message])[0]["content"] == message.content == "One.\nTwo."
+
+
+def test_citable_and_cited() -> None:
+    citable = CitableBlock(title="Manual", source="manual.pdf", content=[TextBlock(text="Six hours.")])
+    assert parts(citable) == "Title: Manual\nSource: manual.pdf\nSix hours."
+    cited = CitationBlock(
+        cited_content=TextBlock(text="Six hours."), source="s", title="t", additional_location_info={}
+    )
+    assert parts(TextBlock(text="It lives for six hours."), cited, role="assistant") == "It lives for six hours."
+    assert parts(cited) == "Six hours."
+
+
+def test_roles_of_other_makers() -> None:
+    roles = ["developer", "chatbot", "model", "function"]
+    wire = to_wire([ChatMessage(role=role, content="x") for role in roles])
+    assert [message["role"] for message in wire] == ["system", "assistant", "assistant", "tool"]
+
+
+async def test_images_that_a_model_makes(chat: Any, llm: KiloCode, gateway: LocalGateway) -> None:
+    image = {"type": "image_url", "image_url": {"url": uri("image/png", PNG)}}
+    gateway.script(Reply.text("Here.", images=[image]))
+    message = (await chat(llm))[-1].message
+    blocks = [block for block in message.blocks if isinstance(block, ImageBlock)]
+    assert [block.resolve_image().read() for block in blocks] == [PNG]
+    assert blocks[0].image_mimetype == "image/png"
+    await chat(llm, [message, ChatMessage(role="user", content="Again, bigger.")])
+    assert gateway.chat_requests[-1].json["messages"][0]["content"] == [{"type": "text", "text": "Here."}, image]
+
+
+async def test_citations(chat: Any, llm: KiloCode, gateway: LocalGateway) -> None:
+    cited = {"url": "https://example.com/a", "title": "A", "content": "Six hours.", "start_index": 0, "end_index": 9}
+    gateway.script(Reply.text("Six hours.", annotations=[{"type": "url_citation", "url_citation": cited}]))
+    message = (await chat(llm))[-1].message
+    blocks = [block for block in message.blocks if isinstance(block, CitationBlock)]
+    assert [(block.source, block.title, block.cited_content.text) for block in blocks] == [
+        ("https://example.com/a", "A", "Six hours.")
+    ]
+    assert blocks[0].additional_location_info == {"start_index": 0, "end_index": 9}
+    assert message.content == "Six hours."
+
+
+def test_spoken_answers_and_log_probs(llm: KiloCode, gateway: LocalGateway) -> None:
+    tokens = [
+        {"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": [{"token": "Hi", "logprob": -0.1}]},
+        {"token": ".", "logprob": -0.2, "bytes": None, "top_logprobs": []},
+    ]
+    audio = {"id": "a1", "data": base64.b64encode(WAV).decode(), "transcript": "Hi."}
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "logprobs": {"content": tokens},
+        "message": {"role": "assistant", "content": None, "audio": audio},
+    }
+    reply = Reply.raw(200, {"id": "g", "model": "m", "choices": [choice]}, {"content-type": "application/json"})
+    gateway.script(reply)
+    response = llm.chat([ChatMessage(role="user", content="Hi.")])
+    assert response.message.content == "Hi."
+    spoken = next(block for block in response.message.blocks if isinstance(block, AudioBlock))
+    assert spoken.resolve_audio().read() == WAV
+    assert response.logprobs is not None
+    assert [[(one.token, one.logprob) for one in token] for token in response.logprobs] == [
+        [("Hi", -0.1)],
+        [(".", -0.2)],
+    ]
+
+
+def test_a_refusal_is_shown(llm: KiloCode, gateway: LocalGateway) -> None:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": None, "refusal": "No."}}
+    gateway.script(Reply.raw(200, {"id": "g", "model": "m", "choices": [choice]}, {"content-type": "application/json"}))
+    response = llm.chat([ChatMessage(role="user", content="Hi.")])
+    assert (response.message.content, response.additional_kwargs["refusal"]) == ("No.", "No.")

@@ -1,0 +1,163 @@
+"""Events and callbacks, token counting, and responses that are built without validation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
+from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
+from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.llms import ChatMessage, MessageRole
+
+from kilocode_gateway.errors import StreamInterruptedError
+from kilocode_gateway.local import Reply
+from kilocode_gateway.wire import Delta, ToolCallDelta
+from llama_index_kilocode._events import is_watched
+from llama_index_kilocode._replies import StreamedChat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kilocode_gateway.local import LocalGateway
+    from llama_index_kilocode import KiloCode
+
+USAGE = {"prompt_tokens": 111, "completion_tokens": 77, "total_tokens": 188}
+
+
+class Recorder(BaseEventHandler):
+    """Keeps the events."""
+
+    seen: list[Any] = []  # noqa: RUF012 - a field of pydantic's, copied for each
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "Recorder"
+
+    def handle(self, event: Any, **kwargs: Any) -> None:
+        self.seen.append(event)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    root = get_dispatcher()
+    handler = Recorder()
+    before = list(root.event_handlers)
+    root.add_event_handler(handler)
+    yield handler
+    root.event_handlers = before
+
+
+async def test_tokens_are_counted_as_the_gateway_counts_them(ask: Any, make_llm: Any, gateway: LocalGateway) -> None:
+    counter = TokenCountingHandler()
+    gateway.script(Reply.text("Hello you.", usage=USAGE))
+    await ask(make_llm(callback_manager=CallbackManager([counter])))
+    assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (111, 77)
+
+
+async def test_the_same_events_as_ever_where_somebody_listens(
+    ask: Any, llm: KiloCode, gateway: LocalGateway, recorder: Recorder
+) -> None:
+    gateway.script(Reply.text("Hello you."))
+    responses = await ask(llm)
+    kind = "Completion" if "complete" in ask.method else "Chat"
+    names = [type(event).__name__ for event in recorder.seen if kind in type(event).__name__]
+    between = [f"LLM{kind}InProgressEvent"] * len(responses) if ask.streams else []
+    assert names == [f"LLM{kind}StartEvent", *between, f"LLM{kind}EndEvent"]
+    assert "test-key-1" not in str([event.model_dump() for event in recorder.seen])
+    start = next(event for event in recorder.seen if type(event).__name__ == f"LLM{kind}StartEvent")
+    assert start.model_dict["class_name"] == "KiloCode"
+
+
+async def test_callbacks_are_called_and_hold_no_key(ask: Any, make_llm: Any, gateway: LocalGateway) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    gateway.script(Reply.text("Hello you."))
+    await ask(make_llm(callback_manager=CallbackManager([debug])))
+    pairs = debug.get_event_pairs(CBEventType.LLM)
+    assert len(pairs) == 1
+    assert "test-key-1" not in str([event.payload for event in pairs[0]])
+
+
+async def test_an_error_in_a_stream_reaches_the_listeners(
+    chat: Any, llm: KiloCode, gateway: LocalGateway, recorder: Recorder
+) -> None:
+    if not chat.streams:
+        pytest.skip("nothing streams")
+    gateway.script(Reply.chunks([{"choices": [{"index": 0, "delta": {"content": "Half"}}]}]))
+    with pytest.raises(StreamInterruptedError):
+        await chat(llm)
+    assert "ExceptionEvent" in [type(event).__name__ for event in recorder.seen]
+
+
+async def test_the_answers_are_the_same_whether_somebody_listens_or_not(
+    ask: Any, make_llm: Any, gateway: LocalGateway
+) -> None:
+    reply = Reply.text("Hello you.", reasoning="Hm.", usage=USAGE)
+    gateway.script(reply, reply)
+    alone, heard = make_llm(), make_llm(callback_manager=CallbackManager([TokenCountingHandler()]))
+    assert (is_watched(alone), is_watched(heard)) == (False, True)
+    first, second = await ask(alone), await ask(heard)
+    raw = {"id", "created"}
+    for one, other in zip(first, second, strict=True):
+        left, right = one.model_dump(exclude={"raw"}), other.model_dump(exclude={"raw"})
+        assert left == right
+        assert {k: v for k, v in one.raw.items() if k not in raw} == {
+            k: v for k, v in other.raw.items() if k not in raw
+        }
+
+
+def test_a_rate_limiter_is_waited_for(llm: KiloCode) -> None:
+    if "rate_limiter" not in type(llm).model_fields:
+        pytest.skip("this framework knows no rate limiter")
+
+    class Limiter:
+        taken = 0
+
+        def acquire(self) -> None:
+            self.taken += 1
+
+        async def async_acquire(self) -> None:
+            self.taken += 1
+
+    limiter = Limiter()
+    llm.rate_limiter = limiter
+    hi = [ChatMessage(role="user", content="Hi.")]
+    llm.chat(hi)
+    list(llm.stream_chat(hi))
+    assert limiter.taken == 2
+
+
+def test_what_is_built_without_validation_equals_what_validation_leaves() -> None:
+    answer = StreamedChat()
+    pieces = [
+        Delta(reasoning="Hm.", raw={"one": 1}),
+        Delta(text="Hi", raw={"two": 2}),
+        Delta(tool_calls=[ToolCallDelta(0, "c1", "add", "")]),
+        Delta(tool_calls=[ToolCallDelta(0, None, None, '{"a": 1}'), ToolCallDelta(1, "c2", "now", "")]),
+    ]
+    for piece in pieces:
+        made = answer.add(piece)
+        calls = made.message.additional_kwargs.get("tool_calls")
+        blocks: list[Any] = []
+        for block in made.message.blocks:
+            blocks.append(type(block)(**block.model_dump()))
+            assert vars(block) == vars(blocks[-1])
+            assert list(type(block).model_fields) == list(vars(block))
+        validated = ChatResponse(
+            message=ChatMessage(
+                role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": calls} if calls else {}
+            ),
+            raw=piece.raw,
+            delta=piece.text,
+            additional_kwargs=made.additional_kwargs,
+        )
+        assert made == validated
+        assert set(vars(made)) == set(vars(validated))
+        assert set(vars(made.message)) == set(vars(validated.message))
+        assert made.model_dump() == validated.model_dump()
+        assert made.model_dump_json() == validated.model_dump_json()
+        assert made.model_copy(deep=True) == made
+    assert [type(block) for block in made.message.blocks] == [ThinkingBlock, TextBlock, ToolCallBlock, ToolCallBlock]
+    assert [block.tool_kwargs for block in made.message.blocks if isinstance(block, ToolCallBlock)] == ['{"a": 1}', {}]

@@ -1,0 +1,63 @@
+"""The classes' docstrings are their reference pages: every block of code in them runs."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from llama_index.core import Settings
+
+from llama_index_kilocode import KiloCode, KiloCodeEmbedding
+
+if TYPE_CHECKING:
+    from kilocode_gateway.local import LocalGateway
+
+_BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding])
+def test_the_code_of_the_page_runs(
+    cls: Any, gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOCODE_API_KEY", "test-key-1")
+    monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
+    blocks = [textwrap.dedent(match[2]) for match in _BLOCK.finditer(inspect.getsource(cls))]
+    assert len(blocks) == inspect.getsource(cls).count("```python") >= 2
+    place: dict[str, Any] = {"__name__": "page"}
+    try:
+        for block in blocks:
+            exec(compile(block, f"{cls.__name__}.__doc__", "exec", dont_inherit=True), place)
+    finally:
+        Settings._llm = Settings._embed_model = None
+    if cls is KiloCode:
+        shown = capsys.readouterr().out
+        assert "42" in shown
+        assert "six hours" in shown
+        assert "claude-nonesuch" in shown
+
+
+@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding])
+def test_every_field_is_documented(cls: Any) -> None:
+    source = "".join(inspect.getsource(parent) for parent in cls.__mro__ if "kilocode" in parent.__module__)
+    own = [
+        name
+        for parent in cls.__mro__
+        if "kilocode" in parent.__module__
+        for name in vars(parent).get("__annotations__", {})
+    ]
+    undocumented = [
+        name
+        for name in own
+        if not name.startswith("_") and not re.search(rf'^    {name}: .*\n    """', source, re.MULTILINE)
+    ]
+    assert undocumented == []
+
+
+def test_the_frameworks_own_import_paths() -> None:
+    llms = pytest.importorskip("llama_index.llms.kilocode")
+    embeddings = pytest.importorskip("llama_index.embeddings.kilocode")
+    assert llms.KiloCode is KiloCode
+    assert embeddings.KiloCodeEmbedding is KiloCodeEmbedding

@@ -1,0 +1,180 @@
+"""Settings: which wins, what is sent, what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from llama_index.core.llms import ChatMessage
+
+from kilocode_gateway import wire
+from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from llama_index_kilocode import KiloCode
+from llama_index_kilocode._settings import KiloCodeSettings
+
+if TYPE_CHECKING:
+    from kilocode_gateway.local import LocalGateway
+
+HI = [ChatMessage(role="user", content="Hi.")]
+
+
+def sent(gateway: LocalGateway) -> dict[str, Any]:
+    body: dict[str, Any] = gateway.chat_requests[-1].json
+    return body
+
+
+def test_nothing_is_sent_that_was_not_set(llm: KiloCode, gateway: LocalGateway) -> None:
+    llm.chat(HI)
+    assert sent(gateway) == {"model": "kilo/auto", "messages": [{"role": "user", "content": "Hi."}]}
+
+
+async def test_the_call_wins_over_additional_kwargs_and_those_over_fields(
+    ask: Any, make_llm: Any, gateway: LocalGateway
+) -> None:
+    llm = make_llm(
+        model="a/field",
+        temperature=0.1,
+        max_tokens=50,
+        top_p=0.5,
+        seed=1,
+        additional_kwargs={"top_p": 0.6, "seed": 2, "min_p": 0.1},
+    )
+    await ask(llm, max_tokens=9, seed=3, model="a/call")
+    body = sent(gateway)
+    assert (body["model"], body["max_tokens"], body["temperature"]) == ("a/call", 9, 0.1)
+    assert (body["top_p"], body["seed"], body["min_p"]) == (0.6, 3, 0.1)
+
+
+def test_dicts_are_merged_inside(make_llm: Any, gateway: LocalGateway) -> None:
+    llm = make_llm(
+        provider={"order": ["a"], "sort": "price"},
+        extra_body={"one": {"a": 1}, "two": 2},
+        additional_kwargs={"provider": {"zdr": True}, "extra_body": {"one": {"b": 2}}},
+    )
+    llm.chat(HI, provider={"sort": "latency"}, extra_body={"one": {"c": 3}, "temperature": 0.7}, temperature=0.2)
+    body = sent(gateway)
+    assert body["provider"] == {"order": ["a"], "sort": "latency", "zdr": True}
+    assert body["one"] == {"a": 1, "b": 2, "c": 3}
+    assert body["two"] == 2
+    assert body["temperature"] == 0.7, "extra_body is merged last"
+    assert llm.provider == {"order": ["a"], "sort": "price"}
+    assert llm.additional_kwargs == {"provider": {"zdr": True}, "extra_body": {"one": {"b": 2}}}
+
+
+def test_none_takes_a_setting_out(make_llm: Any, gateway: LocalGateway) -> None:
+    make_llm(temperature=0.3, max_tokens=5).chat(HI, temperature=None, max_tokens=None)
+    assert not {"temperature", "max_tokens"} & set(sent(gateway))
+
+
+def test_the_other_name_of_max_tokens_wins_as_well(make_llm: Any, gateway: LocalGateway) -> None:
+    make_llm(max_tokens=50).chat(HI, max_completion_tokens=7)
+    assert sent(gateway)["max_tokens"] == 7
+    assert "max_completion_tokens" not in sent(gateway)
+    assert make_llm(max_completion_tokens=8).max_tokens == 8
+
+
+def test_the_gateways_parameters_are_plain_settings(make_llm: Any, gateway: LocalGateway) -> None:
+    given = {
+        "reasoning": {"effort": "high"},
+        "verbosity": "low",
+        "transforms": ["middle-out"],
+        "plugins": [{"id": "web"}],
+        "provider": {"only": ["x"]},
+        "top_k": 5,
+        "min_p": 0.1,
+        "top_a": 0.2,
+        "repetition_penalty": 1.1,
+        "user": "someone",
+        "logit_bias": {"1": 2.0},
+        "route": "fallback",
+    }
+    make_llm(model="a/b", **given).chat(HI)
+    by_constructor = sent(gateway)
+    make_llm(model="a/b").chat(HI, **given)
+    assert by_constructor == sent(gateway)
+    assert {name: by_constructor[name] for name in given} == given
+
+
+def test_log_probs_and_audio(make_llm: Any, gateway: LocalGateway) -> None:
+    make_llm(logprobs=True, top_logprobs=3, modalities=["text", "audio"], audio_config={"voice": "alloy"}).chat(HI)
+    body = sent(gateway)
+    assert (body["logprobs"], body["top_logprobs"], body["audio"]) == (True, 3, {"voice": "alloy"})
+    make_llm(top_logprobs=3).chat(HI)
+    assert not {"logprobs", "top_logprobs"} & set(sent(gateway))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("temprature", "temperature"),
+        ("max_token", "max_tokens"),
+        ("base_url", "api_base"),
+        ("organization", "organization_id"),
+        ("http_async_client", "async_http_client"),
+        ("contextwindow", "context_window"),
+        ("stream", "stream_chat"),
+        ("openai_client", "http_client"),
+    ],
+)
+def test_an_unknown_setting_names_the_one_that_was_meant(name: str, meant: str) -> None:
+    with pytest.raises(UnknownSettingError, match=meant) as caught:
+        KiloCode(**{name: 1})  # type: ignore[misc]
+    assert isinstance(caught.value, TypeError)
+
+
+async def test_an_unknown_setting_of_a_call_is_refused_before_anything_is_sent(
+    ask: Any, llm: KiloCode, gateway: LocalGateway
+) -> None:
+    with pytest.raises(UnknownSettingError, match="max_tokens"):
+        await ask(llm, max_tokenz=1)
+    with pytest.raises(UnknownSettingError, match="stream_chat"):
+        await ask(llm, stream=True)
+    assert gateway.chat_requests == []
+
+
+@pytest.mark.parametrize("place", ["constructor", "additional_kwargs", "call"])
+def test_a_list_of_models_is_refused_with_advice(llm: KiloCode, place: str) -> None:
+    places = {
+        "constructor": lambda: KiloCode(models=["a", "b"]),  # type: ignore[call-arg]
+        "additional_kwargs": lambda: KiloCode(additional_kwargs={"models": ["a", "b"]}),
+        "call": lambda: llm.chat(HI, models=["a", "b"]),
+    }
+    with pytest.raises(UnknownSettingError, match="deletes"):
+        places[place]()
+
+
+def test_unknown_names_in_additional_kwargs_are_refused() -> None:
+    with pytest.raises(UnknownSettingError, match="temperature"):
+        KiloCode(additional_kwargs={"temperatur": 1})
+    with pytest.raises(UnknownSettingError, match="first argument"):
+        KiloCode(additional_kwargs={"messages": []})
+
+
+def test_old_names_of_the_base_are_taken(make_llm: Any) -> None:
+    assert make_llm(api_type="fake", class_name="KiloCode", max_new_tokens=5).max_tokens == 5
+    assert make_llm(reuse_client=False, api_version="1", strict=True).strict is True
+
+
+def test_the_gateway_has_chat_models_only() -> None:
+    with pytest.raises(ConfigurationError, match="is_chat_model"):
+        KiloCode(is_chat_model=False)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "soon"])
+def test_a_wrong_timeout_is_said_when_it_is_given(timeout: Any) -> None:
+    with pytest.raises((ConfigurationError, ValueError), match=r"timeout|valid"):
+        KiloCode(timeout=timeout)
+
+
+def test_editors_know_every_setting() -> None:
+    names = set(KiloCodeSettings.__annotations__)
+    assert set(KiloCode.model_fields) - {"model"} <= names
+    assert set(wire.PARAMETERS) - {"stream", "stream_options", "n", "audio"} <= names
+
+
+def test_extra_headers_and_timeout_of_a_call(llm: KiloCode, gateway: LocalGateway) -> None:
+    llm.chat(HI, extra_headers={"X-Test-One": "1"}, timeout=5)
+    assert gateway.chat_requests[-1].headers["x-test-one"] == "1"
+    assert not {"extra_headers", "timeout"} & set(sent(gateway))
+    llm.chat(HI)
+    assert "x-test-one" not in gateway.chat_requests[-1].headers
