@@ -46,26 +46,45 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m kilocode_gateway", description="The Kilo Gateway from the command line.")
+    parser = argparse.ArgumentParser(
+        prog="python -m kilocode_gateway", description="The Kilo Gateway from the command line."
+    )
     parser.add_argument("--version", action="version", version=f"kilocode-gateway {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
-    models = commands.add_parser("models", help="list the models that the gateway offers", description="List the gateway's models.")
+    models = commands.add_parser(
+        "models", help="list the models that the gateway offers", description="List the gateway's models."
+    )
     models.add_argument("words", nargs="*", help="only models whose id, name or description has all these words")
     models.add_argument("--free", action="store_true", default=None, help="only free models")
     models.add_argument("--vision", action="store_true", default=None, help="only models that see images")
     models.add_argument("--tools", action="store_true", default=None, help="only models that call tools")
     models.add_argument("--reasoning", action="store_true", default=None, help="only models that reason")
-    models.add_argument("--min-context", type=_tokens, metavar="TOKENS", help="only models with at least this context window: 200000 or 200k")
-    models.add_argument("--sort", choices=["price", "context", "name"], help="the order; the gateway's own unless given")
+    models.add_argument(
+        "--min-context",
+        type=_tokens,
+        metavar="TOKENS",
+        help="only models with at least this context window: 200000 or 200k",
+    )
+    models.add_argument(
+        "--sort", choices=["price", "context", "name"], help="the order; the gateway's own unless given"
+    )
     models.add_argument("--json", action="store_true", help="print a JSON list with every known fact")
     models.add_argument("--refresh", action="store_true", help="fetch the list even when a fresh one is at hand")
     models.set_defaults(run=_models)
-    doctor = commands.add_parser("doctor", help="find out why requests fail", description="Check key, address, account and versions.")
+    doctor = commands.add_parser(
+        "doctor", help="find out why requests fail", description="Check key, address, account and versions."
+    )
     doctor.set_defaults(run=_doctor)
-    serve = commands.add_parser("serve", help="run the local gateway", description="Run the local gateway, for trying things and for tests. It is no model.")
+    serve = commands.add_parser(
+        "serve",
+        help="run the local gateway",
+        description="Run the local gateway, for trying things and for tests. It is no model.",
+    )
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, default=8787, help="the port (default 8787; 0 for any that is free)")
-    serve.add_argument("--dialect", choices=["newest", "february"], default="newest", help="which age of the gateway it speaks like")
+    serve.add_argument(
+        "--dialect", choices=["newest", "february"], default="newest", help="which age of the gateway it speaks like"
+    )
     serve.add_argument("--log", action="store_true", help="print a line for each request")
     serve.set_defaults(run=_serve)
     return parser
@@ -123,7 +142,8 @@ def _table(models: Sequence[ModelInfo], columns: int) -> list[str]:
             )
             if yes
         )
-        line = f"{id_:<{room}} {_count(info.context_window):>10} {_price(info, 'input'):>9} {_price(info, 'output'):>9} {can}"
+        prices = f"{_price(info, 'input'):>9} {_price(info, 'output'):>9}"
+        line = f"{id_:<{room}} {_count(info.context_window):>10} {prices} {can}"
         lines.append(line[:width].rstrip())
     return lines
 

@@ -85,7 +85,9 @@ def _examine_account(config: GatewayConfig) -> Iterator[Finding]:
         yield Finding(ok=False, text=f"account: {exc}")
         return
     user = profile.get("user")
-    yield Finding(ok=True, text=f"account: signed in as {user.get('email') if isinstance(user, dict) else 'an unnamed user'}")
+    yield Finding(
+        ok=True, text=f"account: signed in as {user.get('email') if isinstance(user, dict) else 'an unnamed user'}"
+    )
     yield from _examine_organization(config, profile.get("organizations"))
     amount = balance.get("balance")
     if balance.get("isDepleted"):
