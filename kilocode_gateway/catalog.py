@@ -12,13 +12,13 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kilocode_gateway import bundled, cache
 from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.errors import AuthenticationError, ConfigurationError, KiloCodeError, MalformedReplyError
 from kilocode_gateway.http import get
+from kilocode_gateway.listing import read_listing
 from kilocode_gateway.models import SUCCESSORS, ModelInfo, parse_model_ref
 
 if TYPE_CHECKING:
@@ -288,63 +288,6 @@ _ORDERS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """An answer of `/models`, read entry by entry."""
-
-    entries: dict[str, Mapping[str, Any]]
-    lines: dict[str, str]
-    """Each entry as one line of JSON, as it came."""
-    skipped: int
-
-
-def _read_listing(body: bytes) -> _Listing:
-    """Read an answer of `/models`: the first of two entries with one id wins, malformed ones are counted.
-
-    Raises:
-        ValueError: If it is no list of models, or none of them can be read.
-
-    """
-    text = body.decode()
-    payload = json.loads(text)
-    data = payload.get("data") if isinstance(payload, dict) else None
-    if not isinstance(data, list):
-        msg = "it has no list of models"
-        raise ValueError(msg)  # noqa: TRY004 - the answer is wrong, not an argument
-    texts = _texts_of(text, data) or [json.dumps(entry, ensure_ascii=False) for entry in data]
-    entries: dict[str, Mapping[str, Any]] = {}
-    lines: dict[str, str] = {}
-    skipped = 0
-    for entry, line in zip(data, texts, strict=True):
-        id_ = entry.get("id") if isinstance(entry, dict) else None
-        if not isinstance(id_, str) or not id_.strip() or not isinstance(entry.get("pricing"), (dict, type(None))):
-            skipped += 1
-        elif id_.strip() not in entries:
-            entries[id_.strip()] = entry
-            lines[id_.strip()] = line
-    if not entries:
-        msg = f"none of its {len(data)} entries can be read"
-        raise ValueError(msg)
-    return _Listing(entries, lines, skipped)
-
-
-def _texts_of(text: str, data: list[Any]) -> list[str] | None:
-    """Cut each entry's own text out of the answer, since to write it anew costs three times as much as to read it.
-
-    That works for the gateway's compact form, in which every entry begins with its id; None for any other.
-    """
-    begin, cut, end = '{"data":[{"id":', ',{"id":', "]}"
-    if "\n" in text or not text.startswith(begin) or not text.endswith(end):
-        return None
-    rests = text[len(begin) : -len(end)].split(cut)
-    if len(rests) != len(data):
-        return None
-    ids = [entry.get("id") if isinstance(entry, dict) else None for entry in data]
-    if not all(rest.startswith(f'"{id_}"') for rest, id_ in zip(rests, ids, strict=True)):
-        return None
-    return ['{"id":' + rest for rest in rests]
-
-
 class _Slot:
     """What is known of one gateway and organization in this process."""
 
@@ -409,7 +352,7 @@ def _fetch(config: GatewayConfig, timeout: float, http_client: Any) -> Catalog:
         anonymous = GatewayConfig(base_url=config.base_url, feature=config.feature)
         answer = get(anonymous, "models", timeout=timeout, client=http_client)
     try:
-        listing = _read_listing(answer.body)
+        listing = read_listing(answer.body)
     except (ValueError, RecursionError) as exc:
         reason = str(exc) if not isinstance(exc, json.JSONDecodeError) else "it is not JSON"
         msg = f"The answer from {answer.url} is not a model list: {reason}."

@@ -242,7 +242,7 @@ class ModelInfo:
 
 
 def _is_free(id_: str, entry: Mapping[str, Any], pricing: Pricing) -> bool:
-    """Say whether a model is free: by the gateway's flag, else its rules for ids (server sources, 2026), else prices."""
+    """Say whether a model is free: by the gateway's flag, else its rules for ids (server source, 2026), else prices."""
     flag = entry.get("isFree")
     if isinstance(flag, bool):
         return flag
