@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
@@ -33,21 +34,21 @@ class Link:
     Copies keep the clients and find the key anew. Pickles carry neither: a key from the environment stays where it is.
     """
 
-    __slots__ = ("_asked", "_config", "http_async_client", "http_client")
+    __slots__ = ("_found", "http_async_client", "http_client")
 
     def __init__(self, http_client: Any = None, http_async_client: Any = None) -> None:
         self.http_client = http_client
         self.http_async_client = http_async_client
-        self._asked: tuple[str | None, ...] | None = None
-        self._config: GatewayConfig | None = None
+        # One pair, so that no thread sees the settings of one copy with the configuration of another.
+        self._found: tuple[tuple[str | None, ...], GatewayConfig] | None = None
 
     def config(self, api_key: str | None, api_base: str | None, organization_id: str | None) -> GatewayConfig:
         """Give the configuration of these settings; the environment is read once for each."""
-        asked, config = (api_key, api_base, organization_id), self._config
-        if config is None or asked != self._asked:
+        asked, found = (api_key, api_base, organization_id), self._found
+        if found is None or found[0] != asked:
             config = GatewayConfig.resolve(api_key=api_key, base_url=api_base, organization_id=organization_id)
-            self._config, self._asked = config, asked
-        return config
+            found = self._found = (asked, config)
+        return found[1]
 
     def __copy__(self) -> Link:
         return Link(self.http_client, self.http_async_client)
@@ -153,7 +154,7 @@ class GatewayLLM(OpenAILike):
 
     async def aload(self) -> None:
         """Fetch the gateway's model list, so that `metadata` is right from now on."""
-        await Catalog.adiscover(config=self._config(), http_async_client=self._link.http_async_client)
+        await asyncio.to_thread(Catalog.discover, config=self._config(), http_client=self._link.http_client)
 
     def to_payload(self) -> dict[str, Any]:
         """Give what events and callbacks may know of this LLM: its metadata as far as it is at hand, and no secret."""
