@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -153,17 +154,17 @@ class GatewayChatModel(BaseChatOpenAI):
         known = self._memory.profile
         if known is not None and known[0] == self.model_name and known[1] == config:
             return known[2]
-        info = Catalog.look(config, http_client=self.http_client).get(self.model_name)
-        if info is None:
-            # Not kept: the catalog may know it later.
-            return {}
-        profile = to_profile(info)
-        self._memory.profile = (self.model_name, config, profile)
+        catalog = Catalog.look(config, http_client=self.http_client)
+        info = catalog.get(self.model_name)
+        profile = {} if info is None else to_profile(info)
+        if catalog.source in ("gateway", "cache") and profile:
+            # Else not kept: what the gateway itself says may come later.
+            self._memory.profile = (self.model_name, config, profile)
         return profile
 
     async def aload(self) -> Self:
         """Fetch the model list without blocking the event loop, so that `profile` is of this gateway and of now."""
-        await Catalog.adiscover(config=self.gateway_config, http_async_client=self.http_async_client)
+        await asyncio.to_thread(Catalog.discover, config=self.gateway_config, http_client=self.http_client)
         self._memory.profile = None
         return self
 

@@ -12,7 +12,7 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_json_markdown
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from kilocode_gateway.errors import ConfigurationError
 from langchain_kilocode.errors import AnswerRefusedError, AnswerTruncatedError, StructuredOutputError
@@ -99,7 +99,7 @@ def tool_name(schema: Any) -> str:
     return cast("str", as_tool(schema)["function"]["name"])
 
 
-def model_class(schema: Any) -> type[BaseModel] | None:
+def model_class(schema: Any) -> type[Any] | None:
     """Give the schema as a Pydantic class, if it is one."""
     return schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
 
@@ -117,8 +117,8 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
     It takes the tool call where there is one, else JSON from the text, in a code fence or not.
     """
 
-    schema_class: type[BaseModel] | None = None
-    """The Pydantic class to make; None gives a dict."""
+    schema_class: Any = None
+    """The Pydantic class to make, of either version of Pydantic; None gives a dict."""
     tool_name: str | None = None
     """The tool that carries the answer; None reads the text."""
 
@@ -189,9 +189,9 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
             raise StructuredOutputError(msg, text=text) from exc
 
 
-def _validated(cls: type[BaseModel], data: Any) -> Any:
+def _validated(cls: Any, data: Any) -> Any:
     # A schema class of pydantic's version 1 has no model_validate.
-    return cls.model_validate(data) if hasattr(cls, "model_validate") else cast("Any", cls).parse_obj(data)
+    return cls.model_validate(data) if hasattr(cls, "model_validate") else cls.parse_obj(data)
 
 
 def _answer_text(message: AIMessage) -> str:

@@ -36,6 +36,7 @@ class _Gateway:
 @pytest.fixture(autouse=True)
 def _running(make_gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _Gateway.current = make_gateway()
+    monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "tests")
     # The suite downloads pictures and documents; a small one of each kind does.
     monkeypatch.setattr(httpx, "get", lambda url, **_: httpx.Response(200, content=PNG, request=httpx.Request("GET", url)))
 

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from langchain_kilocode import ChatKiloCode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from langchain_core.messages import AIMessage
+
+    from kilocode_gateway.local import LocalGateway
+
+MODEL = "anthropic/claude-sonnet-4.6"
+
+
+@pytest.fixture
+def make_model(gateway: LocalGateway) -> Callable[..., ChatKiloCode]:
+    """Make a model on the test's own gateway."""
+
+    def make(**settings: Any) -> ChatKiloCode:
+        return ChatKiloCode(**{"model": MODEL, "base_url": gateway.base_url, "api_key": gateway.api_key, "max_retries": 0, **settings})
+
+    return make
+
+
+@pytest.fixture
+def model(make_model: Callable[..., ChatKiloCode]) -> ChatKiloCode:
+    return make_model()
+
+
+async def _astreamed(model: Any, messages: Any, /, **settings: Any) -> AIMessage:
+    whole = None
+    async for chunk in model.astream(messages, **settings):
+        whole = chunk if whole is None else whole + chunk
+    assert whole is not None
+    return whole
+
+
+async def _streamed(model: Any, messages: Any, /, **settings: Any) -> AIMessage:
+    chunks = list(model.stream(messages, **settings))
+    whole = chunks[0]
+    for chunk in chunks[1:]:
+        whole += chunk
+    return whole
+
+
+async def _invoked(model: Any, messages: Any, /, **settings: Any) -> AIMessage:
+    return model.invoke(messages, **settings)
+
+
+async def _ainvoked(model: Any, messages: Any, /, **settings: Any) -> AIMessage:
+    return await model.ainvoke(messages, **settings)
+
+
+WAYS = {"invoke": _invoked, "ainvoke": _ainvoked, "stream": _streamed, "astream": _astreamed}
+
+
+@pytest.fixture(params=list(WAYS))
+def ask(request: pytest.FixtureRequest) -> Callable[..., Awaitable[AIMessage]]:
+    """Ask in each of the four ways: whole and streamed, sync and async."""
+    return WAYS[request.param]
+
+
+@pytest.fixture(params=["stream", "astream"])
+def ask_streamed(request: pytest.FixtureRequest) -> Callable[..., Awaitable[AIMessage]]:
+    return WAYS[request.param]

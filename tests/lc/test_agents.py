@@ -1,0 +1,124 @@
+"""Agents: LangChain's and LangGraph's loops over the gateway."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import SummarizationMiddleware
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
+from pydantic import BaseModel
+
+from kilocode_gateway.local import Reply
+
+DETAILS = [{"type": "reasoning.text", "text": "I look.", "signature": "c2lnbmVk", "format": "anthropic-claude-v1", "index": 0}]
+
+
+@tool
+def get_weather(city: str) -> str:
+    """Get the weather in a city."""
+    return f"Sunny in {city}."
+
+
+class Weather(BaseModel):
+    """The weather."""
+
+    city: str
+    sky: str
+
+
+def _call(name: str, arguments: dict[str, Any]) -> Reply:
+    calls = [{"id": "call_1", "name": name, "arguments": json.dumps(arguments)}]
+    return Reply.text("", reasoning="I look.", reasoning_details=DETAILS, tool_calls=calls)
+
+
+QUESTION = {"messages": [HumanMessage("What is the weather in Paris?")]}
+
+
+async def _run(agent: Any, way: str, question: Any = QUESTION, **config: Any) -> Any:
+    if way == "invoke":
+        return agent.invoke(question, **config)
+    if way == "ainvoke":
+        return await agent.ainvoke(question, **config)
+    last: Any = None
+    if way == "stream":
+        for last in agent.stream(question, stream_mode="values", **config):
+            pass
+        return last
+    async for mode, piece in agent.astream(question, stream_mode=["messages", "values"], **config):
+        last = piece if mode == "values" else last
+    return last
+
+
+WAYS = ["invoke", "ainvoke", "stream", "astream"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_agent_with_a_tool(model: Any, gateway: Any, way: str) -> None:
+    gateway.script(_call("get_weather", {"city": "Paris"}), Reply.text("It is sunny in Paris."))
+    result = await _run(create_agent(model, [get_weather]), way)
+    assert result["messages"][-1].text == "It is sunny in Paris."
+    sent = gateway.last_request.json["messages"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool"]
+    assert sent[1]["reasoning_details"] == DETAILS
+    assert sent[2]["content"] == "Sunny in Paris."
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_agent_with_response_format(model: Any, gateway: Any, way: str) -> None:
+    gateway.script(_call("Weather", {"city": "Paris", "sky": "sunny"}))
+    result = await _run(create_agent(model, [get_weather], response_format=ToolStrategy(Weather)), way)
+    assert result["structured_response"] == Weather(city="Paris", sky="sunny")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_agent_with_the_providers_own_response_format(model: Any, gateway: Any, way: str) -> None:
+    text = Reply.text(json.dumps({"city": "Paris", "sky": "sunny"}))
+    gateway.script(_call("get_weather", {"city": "Paris"}), text)
+    result = await _run(create_agent(model, [get_weather], response_format=ProviderStrategy(Weather)), way)
+    assert result["structured_response"] == Weather(city="Paris", sky="sunny")
+    sent = gateway.last_request.json
+    assert "strict" not in sent["tools"][0]["function"]
+    assert sent["response_format"]["json_schema"]["name"] == "Weather"
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_graph_with_checkpoints(model: Any, gateway: Any, way: str) -> None:
+    bound = model.bind_tools([get_weather])
+    graph = StateGraph(MessagesState)
+    graph.add_node("model", lambda state: {"messages": [bound.invoke(state["messages"])]})
+    graph.add_node("tools", ToolNode([get_weather]))
+    graph.add_edge(START, "model")
+    graph.add_conditional_edges("model", tools_condition)
+    graph.add_edge("tools", "model")
+    agent = graph.compile(checkpointer=InMemorySaver())
+    config = {"config": {"configurable": {"thread_id": "1"}}}
+    gateway.script(_call("get_weather", {"city": "Paris"}), Reply.text("It is sunny."), Reply.text("You are welcome."))
+    result = await _run(agent, way, **config)
+    assert result["messages"][-1].text == "It is sunny."
+    result = await _run(agent, way, {"messages": [HumanMessage("Thank you.")]}, **config)
+    assert result["messages"][-1].text == "You are welcome."
+    assert gateway.last_request.json["messages"][1]["reasoning_details"] == DETAILS
+
+
+def test_context_overflow_makes_summarization_act(make_model: Any, gateway: Any) -> None:
+    model = make_model(profile={"max_input_tokens": 1000})
+    agent = create_agent(model, [], middleware=[SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))])
+    gateway.script(Reply.text("A summary."), Reply.text("Done."))
+    messages = [HumanMessage("A long story. " * 100), HumanMessage("And another. " * 100), HumanMessage("Well?")]
+    assert agent.invoke({"messages": messages})["messages"][-1].text == "Done."
+
+
+async def test_events(model: Any, gateway: Any) -> None:
+    gateway.script(Reply.text("One two three."))
+    events = [event async for event in model.astream_events("Count.", version="v2")]
+    streamed = "".join(event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
+    assert streamed == "One two three."
+    assert events[0]["metadata"]["ls_provider"] == "kilocode"

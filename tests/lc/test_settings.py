@@ -1,0 +1,273 @@
+"""Settings: what is taken, refused, kept secret, copied, pickled and serialized."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import socket
+import threading
+import warnings
+from typing import Any
+
+import pytest
+from langchain_core.load import dumps, loads
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import ConfigurableField
+from pydantic import SecretStr
+
+from kilocode_gateway import ConfigurationError, UnknownSettingError
+from kilocode_gateway.local import Reply
+from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings
+
+SECRET = "test-key-that-must-not-show"
+
+
+def test_kilo_auto_is_the_default() -> None:
+    assert ChatKiloCode().model_name == "kilo/auto"
+    assert ChatKiloCode()._llm_type == "kilocode-chat"
+
+
+@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings])
+def test_environment_is_read_and_not_stored(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILOCODE_API_KEY", SECRET)
+    monkeypatch.setenv("KILOCODE_BASE_URL", "http://127.0.0.1:9/x")
+    monkeypatch.setenv("KILOCODE_ORGANIZATION_ID", "org-1")
+    made = make()
+    config = made.gateway_config
+    assert (config.api_key.reveal(), config.base_url, config.organization_id) == (SECRET, "http://127.0.0.1:9/x/", "org-1")
+    assert made.api_key is None
+    assert SECRET.encode() not in pickle.dumps(made)
+    assert SECRET not in repr(made) + str(made) + repr(config)
+
+
+@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings])
+def test_secrets_never_show(make: Any) -> None:
+    made = make(api_key=SECRET, default_headers={"X-Token": SECRET})
+    made.api_key = SECRET
+    shown = [repr(made), str(made), repr(made.gateway_config), str(made.__dict__.get("api_key"))]
+    shown.append(repr(made.model_copy(update={"api_key": SecretStr(SECRET)})))
+    if make is ChatKiloCode:
+        shown += [dumps(made), repr(made.model_copy(update={"api_key": SECRET})), repr(made.asdict()), repr(made._serialized)]
+        shown += [repr(made._get_invocation_params()), repr(made._get_ls_params()), repr(made.bind(temperature=1))]
+    assert not [text for text in shown if SECRET in text]
+
+
+@pytest.mark.parametrize(
+    ("setting", "advice"),
+    [
+        ({"temprature": 1}, "'temperature'"),
+        ({"models": ["a/b"]}, "fallback"),
+        ({"model_kwargs": {"top_pp": 1}}, "'top_p'"),
+        ({"baseurl": "x"}, "'base_url'"),
+        ({"frequency_penality": 1}, "'frequency_penalty'"),
+    ],
+)
+def test_unknown_setting_is_refused_in_the_constructor(setting: dict[str, Any], advice: str) -> None:
+    with pytest.raises(UnknownSettingError, match=advice) as caught:
+        ChatKiloCode(**setting)
+    assert isinstance(caught.value, TypeError)
+    assert "pydantic" not in str(caught.value)
+
+
+async def test_unknown_setting_is_refused_in_a_call(ask: Any, model: Any, gateway: Any) -> None:
+    for name, advice in {"temprature": "'temperature'", "models": "fallback"}.items():
+        with pytest.raises(UnknownSettingError, match=advice):
+            await ask(model, "Hello", **{name: 1})
+        with pytest.raises(UnknownSettingError, match=advice):
+            model.bind(**{name: 1})
+    assert gateway.requests == []
+
+
+def test_unknown_setting_of_embeddings() -> None:
+    with pytest.raises(UnknownSettingError, match="'dimensions'"):
+        KiloCodeEmbeddings(dimension=3)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"use_responses_api": True},
+        {"openai_api_key": SECRET},
+        {"organization": "org-1"},
+        {"openai_proxy": "http://127.0.0.1:1"},
+        {"model_kwargs": {"include": ["x"]}},
+        {"stream_chunk_timeout": 3.0},
+    ],
+)
+def test_settings_of_openais_own_are_refused_with_advice(setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="does not use") as caught:
+        ChatKiloCode(**setting)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", [{"api_key": "a\nb"}, {"base_url": "ftp://x"}, {"max_retries": -1}, {"n": 0}, {"timeout": -1}])
+def test_useless_setting_is_refused_without_pydantics_wrapping(setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        ChatKiloCode(**setting)
+
+
+def _server() -> tuple[str, list[bytes]]:
+    """Listen for connections that nobody should make."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    seen: list[bytes] = []
+
+    def watch() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            seen.append(b"connected")
+            connection.close()
+
+    threading.Thread(target=watch, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}", seen
+
+
+async def test_nothing_of_openai_is_read_or_sent(ask: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere, seen = _server()
+    canary = "canary-value-1"
+    names = ["API_KEY", "ADMIN_KEY", "ORG_ID", "ORGANIZATION", "PROJECT_ID", "WEBHOOK_SECRET", "CLIENT_ID"]
+    variables = dict.fromkeys((f"OPENAI_{name}" for name in names), canary)
+    variables["OPENAI_CUSTOM_HEADERS"] = f"X-Canary: {canary}"
+    variables |= dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_PROXY", "LANGSMITH_GATEWAY_URL"), f"{elsewhere}/{canary}")
+    variables |= {"LANGSMITH_GATEWAY": "true", "OPENAI_API_TYPE": "azure", "OPENAI_API_VERSION": canary, "OPENAI_LOG": "debug"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    model = ChatKiloCode(base_url=gateway.base_url, api_key=gateway.api_key)
+    await ask(model, "Hello")
+    await ask(model.bind_tools([{"type": "openrouter:web_search"}]), "Hello")
+    model.with_structured_output({"title": "t", "type": "object", "properties": {"a": {"type": "string"}}}).invoke("Hello")
+    assert model.profile is not None
+    KiloCodeEmbeddings(base_url=gateway.base_url, api_key=gateway.api_key).embed_query("Hello")
+    assert ChatKiloCode().gateway_config.api_key is None
+    assert ChatKiloCode().gateway_config.base_url == "https://api.kilo.ai/api/gateway/"
+    sent = b"".join(repr((request.path, request.headers)).encode() + request.body for request in gateway.requests)
+    assert gateway.requests
+    assert canary.encode() not in sent
+    assert seen == []
+
+
+def _keys(gateway: Any) -> list[str]:
+    return [request.authorization for request in gateway.requests if request.path.endswith("completions")]
+
+
+def test_changed_key_and_address_are_used_at_once(make_gateway: Any) -> None:
+    first, second = make_gateway(), make_gateway()
+    for found in (first, second):
+        found.script(*[Reply.text("Hi")] * 4)
+    model = ChatKiloCode(model="a/b", base_url=first.base_url, api_key="key-1")
+    model.invoke("Hello")
+    model.model_copy(update={"api_key": "key-2"}).invoke("Hello")
+    copied = copy.copy(model)
+    copied.api_key = SecretStr("key-3")
+    copied.invoke("Hello")
+    model.invoke("Hello")
+    model.model_copy(update={"base_url": second.base_url, "model": "c/d"}).invoke("Hello")
+    model.base_url = second.base_url
+    model.model = "e/f"
+    model.invoke("Hello")
+    assert _keys(first) == ["Bearer key-1", "Bearer key-2", "Bearer key-3", "Bearer key-1"]
+    assert [request.json["model"] for request in second.requests if request.path.endswith("completions")] == ["c/d", "e/f"]
+
+
+def test_copy_refuses_an_unknown_name(model: Any) -> None:
+    with pytest.raises(UnknownSettingError, match="'temperature'"):
+        model.model_copy(update={"temprature": 1})
+
+
+def test_copy_with_a_request_field_that_is_no_field_of_the_class(model: Any, gateway: Any) -> None:
+    model.model_copy(update={"modalities": ["image"]}).invoke("Hello")
+    assert gateway.last_request.json["modalities"] == ["image"]
+    assert model.model_kwargs == {}
+
+
+def test_serialized_form_follows_the_settings(model: Any) -> None:
+    before = model._serialized["kwargs"]["model_name"]
+    copied = model.model_copy(update={"model": "c/d"})
+    assert (before, copied._serialized["kwargs"]["model_name"]) == ("anthropic/claude-sonnet-4.6", "c/d")
+    model.temperature = 0.7
+    assert model._serialized["kwargs"]["temperature"] == 0.7
+
+
+@pytest.mark.parametrize("again", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy], ids=["pickle", "deepcopy", "copy"])
+def test_copies_are_equal_and_work(make_model: Any, gateway: Any, again: Any) -> None:
+    model = make_model(temperature=0.3, provider={"zdr": True}, default_headers={"X-More": "1"})
+    model.invoke("Hello")
+    assert model.profile
+    copied = again(model)
+    assert copied == model
+    copied.invoke("Hello")
+    assert gateway.last_request.headers["x-more"] == "1"
+    assert gateway.last_request.authorization == f"Bearer {gateway.api_key}"
+    assert gateway.last_request.json["provider"] == {"zdr": True}
+
+
+def test_pickle_leaves_clients_behind(make_model: Any) -> None:
+    class Client:
+        def __reduce__(self) -> Any:
+            raise AssertionError
+
+    client = Client()
+    model = make_model(http_client=client)
+    assert copy.deepcopy(model).http_client is client
+    assert pickle.loads(pickle.dumps(model)).http_client is None
+
+
+def test_dumps_and_load(make_model: Any, gateway: Any) -> None:
+    model = make_model(temperature=0.3, provider={"zdr": True}, modalities=["text"])
+    text = dumps(model)
+    assert gateway.api_key not in text
+    assert json.loads(text)["id"] == ["langchain_kilocode", "chat_models", "ChatKiloCode"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # langchain-core calls `loads` a beta
+        loaded = loads(
+            text,
+            valid_namespaces=["langchain_kilocode"],
+            allowed_objects=[ChatKiloCode],
+            secrets_map={"KILOCODE_API_KEY": gateway.api_key},
+        )
+    assert loaded == model
+    assert loaded.invoke("Hello").text
+
+
+async def test_configurable_fields(ask: Any, model: Any, gateway: Any) -> None:
+    configurable = model.configurable_fields(model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="temperature"))
+    chosen = configurable.with_config(configurable={"model": "openai/gpt-5.4", "temperature": 0.1})
+    await ask(chosen, "Hello")
+    assert (gateway.last_request.json["model"], gateway.last_request.json["temperature"]) == ("openai/gpt-5.4", 0.1)
+
+
+def test_no_connection_and_no_file_in_the_constructor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    ChatKiloCode(api_key="k").bind_tools([{"type": "openrouter:web_search"}])
+    KiloCodeEmbeddings(api_key="k")
+
+
+def test_tokens_are_estimated_offline(model: Any, gateway: Any) -> None:
+    assert 2 <= model.get_num_tokens("Hello there") <= 4
+    schema = {"title": "t", "description": "A tool. " * 30, "type": "object", "properties": {}}
+    few = model.get_num_tokens_from_messages([HumanMessage("Hello there")])
+    assert 2 <= few <= 12
+    assert model.get_num_tokens_from_messages([HumanMessage("Hello there")], tools=[schema]) > few + 30
+    assert gateway.requests == []
+    assert ChatKiloCode(custom_get_token_ids=lambda text: [1] * len(text)).get_num_tokens("abc") == 3
+
+
+def test_names_in_traces(make_model: Any) -> None:
+    model = make_model(temperature=0.2, max_tokens=9, stop="E")
+    assert model._get_ls_params() == {
+        "ls_provider": "kilocode",
+        "ls_model_name": "anthropic/claude-sonnet-4.6",
+        "ls_model_type": "chat",
+        "ls_temperature": 0.2,
+        "ls_max_tokens": 9,
+        "ls_stop": ["E"],
+    }
+    assert model._get_ls_params(model="a/b")["ls_model_name"] == "a/b"
+    assert "kilocode-gateway" in model.metadata["lc_versions"]

@@ -1,0 +1,164 @@
+"""Usage, cost and metadata: the same whole and streamed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from kilocode_gateway import track_usage
+from kilocode_gateway.local import Reply
+from kilocode_gateway.wire import Delta, ToolCallDelta
+from langchain_kilocode._replies import to_chunk
+
+USAGE = {
+    "prompt_tokens": 100,
+    "completion_tokens": 50,
+    "total_tokens": 150,
+    "cost": 0.0125,
+    "is_byok": False,
+    "cost_details": {"upstream_inference_cost": 0.01},
+    "prompt_tokens_details": {"cached_tokens": 40, "cache_write_tokens": 30, "audio_tokens": 2},
+    "completion_tokens_details": {"reasoning_tokens": 20, "audio_tokens": 1},
+}
+HEAD = {"id": "gen-1", "created": 7, "model": "anthropic/served", "provider": "Anthropic", "system_fingerprint": "fp", "service_tier": "flex"}
+LOGPROBS = [{"token": "He", "logprob": -0.1, "bytes": [72], "top_logprobs": []}, {"token": "llo", "logprob": -0.2, "bytes": [73], "top_logprobs": []}]
+
+
+def _whole() -> Reply:
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "native_finish_reason": "end_turn",
+        "message": {"role": "assistant", "content": "Hello"},
+        "logprobs": {"content": LOGPROBS, "refusal": None},
+    }
+    return Reply.raw(200, {**HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE})
+
+
+def _chunk(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
+    return {**HEAD, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": None, **choice}]}
+
+
+def _stream(*, late: bool) -> Reply:
+    chunks = [_chunk({"content": text}, logprobs={"content": [one], "refusal": None}) for text, one in zip(("He", "llo"), LOGPROBS, strict=True)]
+    end = _chunk({"content": ""}, finish_reason="stop", native_finish_reason="end_turn")
+    # The recorded streams of the gateway bring the usage after the finish, beside an empty delta; others with no choice.
+    usage = {**_chunk({"content": ""}), "usage": USAGE} if late else {**HEAD, "choices": [], "usage": USAGE}
+    return Reply.chunks([*chunks, end, usage])
+
+
+EXPECTED = {
+    "model_provider": "kilocode",
+    "model_name": "anthropic/served",
+    "requested_model": "anthropic/claude-sonnet-4.6",
+    "provider": "Anthropic",
+    "id": "gen-1",
+    "created": 7,
+    "finish_reason": "stop",
+    "native_finish_reason": "end_turn",
+    "system_fingerprint": "fp",
+    "service_tier": "flex",
+    "logprobs": {"content": LOGPROBS, "refusal": None},
+    "token_usage": USAGE,
+    "cost": 0.0125,
+    "cost_details": {"upstream_inference_cost": 0.01},
+    "is_byok": False,
+}
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_metadata_and_usage(ask: Any, model: Any, gateway: Any, late: bool) -> None:
+    gateway.script(_stream(late=late) if "stream" in ask.__name__ else _whole())
+    answer = await ask(model, "Hello")
+    assert answer.text == "Hello"
+    assert answer.response_metadata == EXPECTED
+    assert answer.usage_metadata == {
+        "input_tokens": 100,
+        "output_tokens": 50,
+        "total_tokens": 150,
+        "input_token_details": {"cache_read": 40, "cache_creation": 30, "audio": 2},
+        "output_token_details": {"reasoning": 20, "audio": 1},
+    }
+
+
+def test_one_chunk_carries_usage(model: Any, gateway: Any) -> None:
+    gateway.script(_stream(late=True))
+    chunks = list(model.stream("Hello"))
+    assert [chunk.usage_metadata is not None for chunk in chunks] == [False, False, True]
+    assert [chunk.chunk_position for chunk in chunks] == [None, None, "last"]
+    assert {chunk.response_metadata["model_provider"] for chunk in chunks} == {"kilocode"}
+
+
+def test_stream_usage_can_be_turned_off(model: Any, gateway: Any) -> None:
+    gateway.script(_stream(late=True))
+    assert not [chunk for chunk in model.stream("Hello", stream_usage=False) if chunk.usage_metadata]
+
+
+async def test_unknown_usage_stays_unknown(ask: Any, model: Any, gateway: Any) -> None:
+    if "stream" in ask.__name__:
+        gateway.script(Reply.chunks([{"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}]))
+    else:
+        gateway.script(Reply.raw(200, {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "Hi"}}]}))
+    answer = await ask(model, "Hello")
+    assert answer.usage_metadata is None
+    assert answer.response_metadata == {
+        "model_provider": "kilocode",
+        "model_name": "anthropic/claude-sonnet-4.6",
+        "requested_model": "anthropic/claude-sonnet-4.6",
+        "finish_reason": "stop",
+    }
+
+
+async def test_usage_is_counted(ask: Any, model: Any, gateway: Any) -> None:
+    handler = UsageMetadataCallbackHandler()
+    with track_usage() as used:
+        for _ in range(2):
+            gateway.script(_stream(late=True) if "stream" in ask.__name__ else _whole())
+            await ask(model, "Hello", config={"callbacks": [handler]})
+    assert used.total.input_tokens == 200
+    assert float(used.total.cost) == 0.025
+    assert handler.usage_metadata["anthropic/served"]["total_tokens"] == 300
+
+
+def test_batch_keeps_its_order(model: Any, gateway: Any) -> None:
+    answers = model.batch([f"Number {number}?" for number in range(5)])
+    assert all(isinstance(answer, AIMessage) and answer.text for answer in answers)
+    assert len(gateway.requests) == 5
+
+
+def _fields(thing: Any) -> dict[str, Any]:
+    return {
+        "fields": dict(thing.__dict__),
+        "set": thing.__pydantic_fields_set__,
+        "extra": thing.__pydantic_extra__,
+        "private": thing.__pydantic_private__,
+    }
+
+
+def test_unchecked_text_chunk_equals_the_checked_one() -> None:
+    fast = to_chunk(Delta(text="He"))
+    message = AIMessageChunk(content="He", additional_kwargs={}, response_metadata={"model_provider": "kilocode"}, tool_call_chunks=[])
+    checked = ChatGenerationChunk(message=message, generation_info=None)
+    assert fast is not None
+    assert fast == checked
+    assert repr(fast) == repr(checked)
+    assert fast.model_dump() == checked.model_dump()
+    assert _fields(fast.message) == _fields(checked.message)
+    assert _fields(fast) == _fields(checked)
+    assert fast + fast == checked + checked
+    assert fast.message.model_copy() == message
+    fast.message.id = "changed"
+    again = to_chunk(Delta(text="He"))
+    assert again is not None
+    assert "id" not in again.message.model_fields_set
+
+
+def test_other_deltas_are_checked() -> None:
+    chunk = to_chunk(Delta(tool_calls=[ToolCallDelta(0, "a", "look", '{"a"')]))
+    assert chunk is not None
+    assert chunk.message.tool_call_chunks[0]["args"] == '{"a"'
+    assert to_chunk(Delta(annotations=[{"type": "url_citation"}])) is None
