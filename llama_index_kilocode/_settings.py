@@ -43,6 +43,8 @@ PER_CALL = ("model", "extra_body", "extra_headers", "timeout")
 _LEGACY = ("class_name", "api_type", "max_new_tokens")
 """What the base class has always taken: the tag of `from_dict`, and two names of times past."""
 
+_CLIENTS = ("http_client", "async_http_client")
+
 _BY_THE_METHOD = {
     "stream": "it is the method that decides: call stream_chat or stream_complete",
     "messages": "the messages are the method's first argument",
@@ -176,7 +178,7 @@ def check(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
     for name in given:
         if name in _BY_THE_METHOD:
             raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
-        if name in _OTHER_NAMES and _OTHER_NAMES[name] in known:
+        if _OTHER_NAMES.get(name) in {*known, *_CLIENTS}:
             raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {_OTHER_NAMES[name]!r}.")
     wire.check_names(given, known, where=where)
 

@@ -7,9 +7,9 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from llama_index.core.base.llms.types import CacheControl
-from llama_index.core.llms import (
+from llama_index.core.base.llms.types import (
     AudioBlock,
+    CacheControl,
     CachePoint,
     ChatMessage,
     CitableBlock,

@@ -62,7 +62,7 @@ async def test_usage_and_cost_stand_in_the_response(ask: Any, llm: KiloCode, gat
         "cost": 0.00125,
         "is_byok": False,
         "model": "vendor/served",
-        "requested_model": "kilo/auto",
+        "requested_model": "openai/gpt-5.4",
         "provider": "Some Provider",
         "finish_reason": "stop",
     }
@@ -183,7 +183,7 @@ async def test_errors_are_ours_and_openai_ones_and_retried_at_most_twice(  # noq
 ) -> None:
     reply = Reply.raw(status, body, {"retry-after-ms": "1"})
     gateway.script(*[reply] * 5)
-    llm = make_llm(model="vendor/model", max_retries=2)
+    llm = make_llm(model="openai/gpt-5.4", max_retries=2)
     with pytest.raises(ours) as caught:
         await ask(llm)
     assert isinstance(caught.value, theirs)

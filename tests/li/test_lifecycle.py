@@ -34,7 +34,7 @@ def test_it_is_an_llm_of_the_framework(llm: KiloCode) -> None:
     assert isinstance(llm, OpenAILike)
     assert llm.class_name() == type(llm).__name__ == "KiloCode"
     assert KiloCode().model == "kilo/auto"
-    assert KiloCode("a/b").model == "a/b"
+    assert KiloCode("openai/gpt-5.4").model == "openai/gpt-5.4"
 
 
 def test_several_event_loops(llm: KiloCode) -> None:
@@ -53,7 +53,7 @@ def used(llm: KiloCode) -> KiloCode:
 
 
 def test_copies_after_use(make_llm: Callable[..., KiloCode], gateway: LocalGateway) -> None:
-    llm = used(make_llm(model="a/b", temperature=0.5))
+    llm = used(make_llm(model="openai/gpt-5.4", temperature=0.5))
     for twin in (copy.deepcopy(llm), copy.copy(llm), llm.model_copy(), llm.model_copy(deep=True)):
         twin.complete("Hi.")
         assert gateway.chat_requests[-1].json["temperature"] == 0.5
@@ -65,11 +65,11 @@ def test_a_changed_key_address_or_model_is_used(
 ) -> None:
     other = make_gateway()
     llm = used(make_llm())
-    twin = llm.model_copy(update={"api_key": "test-key-2", "api_base": other.base_url, "model": "c/d"})
+    twin = llm.model_copy(update={"api_key": "test-key-2", "api_base": other.base_url, "model": "openai/gpt-5.4-mini"})
     twin.complete("Hi.")
     assert (other.chat_requests[-1].authorization, other.chat_requests[-1].json["model"]) == (
         "Bearer test-key-2",
-        "c/d",
+        "openai/gpt-5.4-mini",
     )
     llm.complete("Hi.")
     assert gateway.chat_requests[-1].authorization == "Bearer test-key-1"
@@ -132,9 +132,9 @@ def test_the_key_shows_nowhere(make_llm: Callable[..., KiloCode], gateway: Local
 
 
 def test_to_dict_and_back(make_llm: Callable[..., KiloCode], gateway: LocalGateway) -> None:
-    llm = make_llm(model="a/b", temperature=0.5, provider={"sort": "price"}, timeout=(5, 60), stop=["x"])
+    llm = make_llm(model="openai/gpt-5.4", temperature=0.5, provider={"sort": "price"}, timeout=(5, 60), stop=["x"])
     data = llm.to_dict()
-    assert (data["class_name"], data["model"], data["max_tokens"]) == ("KiloCode", "a/b", None)
+    assert (data["class_name"], data["model"], data["max_tokens"]) == ("KiloCode", "openai/gpt-5.4", None)
     for twin in (
         KiloCode.from_dict(data),
         KiloCode.from_json(llm.to_json()),

@@ -174,5 +174,5 @@ def test_chat_engines_forget_nothing_early(make_llm: Any, gateway: LocalGateway)
 
 
 def test_list_of_messages_may_be_any_sequence(make_llm: Any, gateway: LocalGateway) -> None:
-    make_llm().chat((ChatMessage(role="user", content="Hi."),))
+    make_llm(model="large/model").chat((ChatMessage(role="user", content="Hi."),))
     assert gateway.chat_requests[-1].json["messages"] == [{"role": "user", "content": "Hi."}]

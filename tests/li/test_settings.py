@@ -25,23 +25,23 @@ def sent(gateway: LocalGateway) -> dict[str, Any]:
 
 def test_nothing_is_sent_that_was_not_set(llm: KiloCode, gateway: LocalGateway) -> None:
     llm.chat(HI)
-    assert sent(gateway) == {"model": "kilo/auto", "messages": [{"role": "user", "content": "Hi."}]}
+    assert sent(gateway) == {"model": "openai/gpt-5.4", "messages": [{"role": "user", "content": "Hi."}]}
 
 
 async def test_the_call_wins_over_additional_kwargs_and_those_over_fields(
     ask: Any, make_llm: Any, gateway: LocalGateway
 ) -> None:
     llm = make_llm(
-        model="a/field",
+        model="openai/gpt-5.4",
         temperature=0.1,
         max_tokens=50,
         top_p=0.5,
         seed=1,
         additional_kwargs={"top_p": 0.6, "seed": 2, "min_p": 0.1},
     )
-    await ask(llm, max_tokens=9, seed=3, model="a/call")
+    await ask(llm, max_tokens=9, seed=3, model="openai/gpt-5.4-mini")
     body = sent(gateway)
-    assert (body["model"], body["max_tokens"], body["temperature"]) == ("a/call", 9, 0.1)
+    assert (body["model"], body["max_tokens"], body["temperature"]) == ("openai/gpt-5.4-mini", 9, 0.1)
     assert (body["top_p"], body["seed"], body["min_p"]) == (0.6, 3, 0.1)
 
 
@@ -88,9 +88,9 @@ def test_the_gateways_parameters_are_plain_settings(make_llm: Any, gateway: Loca
         "logit_bias": {"1": 2.0},
         "route": "fallback",
     }
-    make_llm(model="a/b", **given).chat(HI)
+    make_llm(model="openai/gpt-5.4", **given).chat(HI)
     by_constructor = sent(gateway)
-    make_llm(model="a/b").chat(HI, **given)
+    make_llm(model="openai/gpt-5.4").chat(HI, **given)
     assert by_constructor == sent(gateway)
     assert {name: by_constructor[name] for name in given} == given
 

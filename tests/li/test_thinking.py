@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.llms import ChatMessage, TextBlock, ThinkingBlock
+from llama_index.core.base.llms.types import ChatMessage, TextBlock, ThinkingBlock
 from llama_index.core.memory import ChatMemoryBuffer, Memory
-from llama_index.core.workflow import Context
+from llama_index.core.workflow import Context, JsonSerializer
 
 from kilocode_gateway.local import Reply
 
@@ -174,8 +174,7 @@ def check(message: dict[str, Any], shape: Any) -> None:
 def through_memory(message: ChatMessage) -> ChatMessage:
     memory = ChatMemoryBuffer.from_defaults(token_limit=5000)
     memory.put(message)
-    restored = ChatMemoryBuffer.from_string(memory.to_string())
-    return restored.get_all()[0]
+    return memory.get()[0]
 
 
 WAYS: dict[str, Callable[[ChatMessage], ChatMessage]] = {
@@ -192,7 +191,7 @@ WAYS: dict[str, Callable[[ChatMessage], ChatMessage]] = {
 async def test_the_next_turn_carries_the_thinking_as_it_came(
     chat: Any, make_llm: Any, gateway: LocalGateway, shape: Any, way: str
 ) -> None:
-    llm = make_llm(model="vendor/model")
+    llm = make_llm(model="openai/gpt-5.4")
     gateway.script(answer(chat, shape))
     question = ChatMessage(role="user", content="Weather in Oslo?")
     message = WAYS[way]((await chat(llm, [question]))[-1].message)
@@ -219,27 +218,33 @@ async def test_an_agent_of_three_turns(make_llm: Any, gateway: LocalGateway, sha
         gateway.script(streamed(deltas, call), streamed(deltas, second), streamed([], None, "Rome is warmer."))
     else:
         gateway.script(whole(replay, call), whole(replay, second), whole({}, None, "Rome is warmer."))
-    agent = FunctionAgent(tools=[weather], llm=make_llm(model="vendor/model"), streaming=streaming)
-    context: Context[Any] = Context(agent)
-    output = await agent.run("Where is it warmer?", ctx=context)
+    agent = FunctionAgent(tools=[weather], llm=make_llm(model="openai/gpt-5.4"), streaming=streaming)
+    output = await agent.run("Where is it warmer?")
     assert str(output) == "Rome is warmer."
 
     last = [message for message in gateway.chat_requests[-1].json["messages"] if message["role"] == "assistant"]
     assert [{name: message[name] for name in REASONING if name in message} for message in last] == [replay, replay]
     assert [message["tool_calls"][0]["id"] for message in last] == ["call_1", "call_2"]
 
-    # The context goes through JSON, and the next turn still carries everything.
-    stored = json.loads(json.dumps(context.to_dict()))
-    gateway.script(streamed([], None, "You are welcome.") if streaming else whole({}, None, "You are welcome."))
-    await agent.run("Thanks!", ctx=Context.from_dict(agent, stored))
-    again = [message for message in gateway.chat_requests[-1].json["messages"] if message["role"] == "assistant"]
-    assert [{name: message[name] for name in REASONING if name in message} for message in again] == [replay, replay, {}]
+
+async def test_a_context_through_json(make_llm: Any, gateway: LocalGateway, shape: Any) -> None:
+    llm = make_llm()
+    agent = FunctionAgent(tools=[weather], llm=llm)
+    gateway.script(streamed(shape[0], shape[2]))
+    *_, last = llm.stream_chat([ChatMessage(role="user", content="Weather in Oslo?")])
+    context: Context[Any] = Context(agent)
+    await context.store.set("scratchpad", [last.message])
+    stored = json.loads(json.dumps(context.to_dict(serializer=JsonSerializer())))
+    restored = Context.from_dict(agent, stored, serializer=JsonSerializer())
+    llm.chat(await restored.store.get("scratchpad"))
+    check(sent_back(gateway), shape)
 
 
+@pytest.mark.usefixtures("memory_swept")
 async def test_memory_of_agents(make_llm: Any, gateway: LocalGateway, shape: Any) -> None:
     gateway.script(streamed(shape[0], shape[2]), streamed([], None, "Cold."))
     memory = Memory.from_defaults(session_id="one")
-    agent = FunctionAgent(tools=[weather], llm=make_llm(model="vendor/model"))
+    agent = FunctionAgent(tools=[weather], llm=make_llm(model="openai/gpt-5.4"))
     await agent.run("Weather in Oslo?", memory=memory)
     gateway.script(streamed([], None, "You are welcome."))
     await agent.run("Thanks!", memory=memory)

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from llama_index.core.agent.workflow import AgentWorkflow, FunctionAgent, ReActAgent
-from llama_index.core.llms import ChatMessage, ChatResponse, ImageBlock, MessageRole, TextBlock, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    ImageBlock,
+    MessageRole,
+    TextBlock,
+    ToolCallBlock,
+)
 from llama_index.core.tools import FunctionTool
 
 from kilocode_gateway.local import Reply
@@ -218,7 +225,7 @@ async def test_an_agent_streams_text_thoughts_calls_and_usage(llm: KiloCode, gat
     assert "".join(event.delta for event in streamed) == "It is 3."
     assert "".join(getattr(event, "thinking_delta", None) or "" for event in streamed) == "Hm."
     outputs = [event for event in events if isinstance(event, AgentOutput)]
-    assert [[call.tool_kwargs for call in event.tool_calls] for event in outputs] == [[{"a": 1, "b": 2}], []]
+    assert [call.tool_kwargs for call in outputs[0].tool_calls] == [{"a": 1, "b": 2}]
     assert outputs[-1].raw["usage"]["cost"] == 0.5
     assert str(await handler) == "It is 3."
 
