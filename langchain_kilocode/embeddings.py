@@ -58,8 +58,8 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         short = KiloCodeEmbeddings(model="openai/text-embedding-3-large", dimensions=256)
         ```
 
-    Texts go out as strings with `encoding_format: "float"`, `chunk_size` of them in a request, and the vectors come back
-    in the texts' order. The model list of `Catalog` does not hold embedding models (gateway server source, 2026).
+    Texts go out as strings with `encoding_format: "float"`, `chunk_size` of them in a request, and the vectors come
+    back in the texts' order. The model list of `Catalog` does not hold embedding models (gateway server source, 2026).
     """
 
     model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=())

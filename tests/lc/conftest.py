@@ -21,14 +21,17 @@ def make_model(gateway: LocalGateway) -> Callable[..., ChatKiloCode]:
     """Make a model on the test's own gateway."""
 
     def make(**settings: Any) -> ChatKiloCode:
-        return ChatKiloCode(**{"model": MODEL, "base_url": gateway.base_url, "api_key": gateway.api_key, "max_retries": 0, **settings})
+        return ChatKiloCode(
+            **{"model": MODEL, "base_url": gateway.base_url, "api_key": gateway.api_key, "max_retries": 0, **settings}
+        )
 
     return make
 
 
 @pytest.fixture
-def model(make_model: Callable[..., ChatKiloCode]) -> ChatKiloCode:
-    return make_model()
+def model(make_model: Callable[..., ChatKiloCode], request: pytest.FixtureRequest) -> ChatKiloCode:
+    """Give a model; parametrized indirectly, one with that `output_version`."""
+    return make_model(output_version=getattr(request, "param", None))
 
 
 async def _astreamed(model: Any, messages: Any, /, **settings: Any) -> AIMessage:

@@ -18,7 +18,9 @@ from pydantic import BaseModel
 
 from kilocode_gateway.local import Reply
 
-DETAILS = [{"type": "reasoning.text", "text": "I look.", "signature": "c2lnbmVk", "format": "anthropic-claude-v1", "index": 0}]
+DETAILS = [
+    {"type": "reasoning.text", "text": "I look.", "signature": "c2lnbmVk", "format": "anthropic-claude-v1", "index": 0}
+]
 
 
 @tool
@@ -49,9 +51,7 @@ async def _run(agent: Any, way: str, question: Any = QUESTION, **config: Any) ->
         return await agent.ainvoke(question, **config)
     last: Any = None
     if way == "stream":
-        for last in agent.stream(question, stream_mode="values", **config):
-            pass
-        return last
+        return list(agent.stream(question, stream_mode="values", **config))[-1]
     async for mode, piece in agent.astream(question, stream_mode=["messages", "values"], **config):
         last = piece if mode == "values" else last
     return last
@@ -110,7 +110,9 @@ async def test_graph_with_checkpoints(model: Any, gateway: Any, way: str) -> Non
 
 def test_context_overflow_makes_summarization_act(make_model: Any, gateway: Any) -> None:
     model = make_model(profile={"max_input_tokens": 1000})
-    agent = create_agent(model, [], middleware=[SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))])
+    agent = create_agent(
+        model, [], middleware=[SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))]
+    )
     gateway.script(Reply.text("A summary."), Reply.text("Done."))
     messages = [HumanMessage("A long story. " * 100), HumanMessage("And another. " * 100), HumanMessage("Well?")]
     assert agent.invoke({"messages": messages})["messages"][-1].text == "Done."

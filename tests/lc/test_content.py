@@ -27,27 +27,52 @@ BLOCKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"type": "image", "source": {"type": "url", "url": "https://x.test/a.png"}}, IMAGE_URL),
     ({"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}, IMAGE_URL),
     ({"type": "image_url", "image_url": "https://x.test/a.png"}, IMAGE_URL),
-    ({"type": "image", "url": "https://x.test/a.png", "extras": {"detail": "low"}}, {"type": "image_url", "image_url": {"url": "https://x.test/a.png", "detail": "low"}}),
+    (
+        {"type": "image", "url": "https://x.test/a.png", "extras": {"detail": "low"}},
+        {"type": "image_url", "image_url": {"url": "https://x.test/a.png", "detail": "low"}},
+    ),
     ({"type": "file", "base64": "QUJD", "mime_type": "application/pdf", "filename": "a.pdf"}, PDF_DATA),
     ({"type": "file", "base64": "QUJD", "mime_type": "application/pdf", "extras": {"filename": "a.pdf"}}, PDF_DATA),
-    ({"type": "file", "source_type": "base64", "data": "QUJD", "mime_type": "application/pdf", "filename": "a.pdf"}, PDF_DATA),
+    (
+        {"type": "file", "source_type": "base64", "data": "QUJD", "mime_type": "application/pdf", "filename": "a.pdf"},
+        PDF_DATA,
+    ),
     ({"type": "file", "url": "https://x.test/a.pdf"}, PDF_URL),
     ({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,QUJD"}}, PDF_DATA),
-    ({"type": "file", "base64": "QUJD", "mime_type": "application/pdf"}, {"type": "file", "file": {**PDF_DATA["file"], "filename": "document.pdf"}}),
-    ({"type": "document", "title": "a.pdf", "source": {"type": "base64", "media_type": "application/pdf", "data": "QUJD"}}, PDF_DATA),
+    (
+        {"type": "file", "base64": "QUJD", "mime_type": "application/pdf"},
+        {"type": "file", "file": {**PDF_DATA["file"], "filename": "document.pdf"}},
+    ),
+    (
+        {
+            "type": "document",
+            "title": "a.pdf",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "QUJD"},
+        },
+        PDF_DATA,
+    ),
     ({"type": "document", "source": {"type": "url", "url": "https://x.test/a.pdf"}}, PDF_URL),
-    ({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Words."}}, {"type": "text", "text": "Words."}),
+    (
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Words."}},
+        {"type": "text", "text": "Words."},
+    ),
     ({"type": "text-plain", "text": "Words.", "mime_type": "text/plain"}, {"type": "text", "text": "Words."}),
     ({"type": "text-plain", "base64": "V29yZHMu", "mime_type": "text/plain"}, {"type": "text", "text": "Words."}),
     ({"type": "audio", "base64": "QUJD", "mime_type": "audio/wav"}, AUDIO),
     ({"type": "audio", "source_type": "base64", "data": "QUJD", "mime_type": "audio/x-wav"}, AUDIO),
     ({"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}, AUDIO),
-    ({"type": "audio", "base64": "QUJD", "mime_type": "audio/mpeg"}, {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}}),
+    (
+        {"type": "audio", "base64": "QUJD", "mime_type": "audio/mpeg"},
+        {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "mp3"}},
+    ),
     ({"type": "video", "url": "https://x.test/a.mp4"}, VIDEO_URL),
     ({"type": "video", "base64": "QUJD", "mime_type": "video/mp4"}, VIDEO_DATA),
     ({"type": "video_url", "video_url": {"url": "https://x.test/a.mp4"}}, VIDEO_URL),
     ({"type": "media", "mime_type": "image/png", "data": "QUJD"}, IMAGE_DATA),
-    ({"type": "non_standard", "value": {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}}, AUDIO),
+    (
+        {"type": "non_standard", "value": {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}},
+        AUDIO,
+    ),
     ({"type": "something_new", "a": 1}, {"type": "something_new", "a": 1}),
 ]
 
@@ -63,14 +88,20 @@ def test_images_and_documents_in_tool_results(model: Any, gateway: Any) -> None:
     call = {"name": "look", "args": {}, "id": "c1"}
     blocks: list[Any] = [BLOCKS[1][0], BLOCKS[9][0]]
     model.invoke([HumanMessage("Look."), AIMessage("", tool_calls=[call]), ToolMessage(blocks, tool_call_id="c1")])
-    assert gateway.last_request.json["messages"][2] == {"role": "tool", "tool_call_id": "c1", "content": [IMAGE_DATA, PDF_DATA]}
+    assert gateway.last_request.json["messages"][2] == {
+        "role": "tool",
+        "tool_call_id": "c1",
+        "content": [IMAGE_DATA, PDF_DATA],
+    }
 
 
 @pytest.mark.parametrize(
     "block",
     [{"type": "audio", "url": "https://x.test/a.wav"}, {"type": "image", "file_id": "f1"}, {"type": "file"}],
 )
-async def test_what_cannot_go_out_is_refused_with_advice(ask: Any, model: Any, gateway: Any, block: dict[str, Any]) -> None:
+async def test_what_cannot_go_out_is_refused_with_advice(
+    ask: Any, model: Any, gateway: Any, block: dict[str, Any]
+) -> None:
     with pytest.raises(ConfigurationError, match="base64"):
         await ask(model, [HumanMessage([block])])
     assert gateway.requests == []
@@ -84,13 +115,22 @@ def test_cache_control_is_kept_everywhere(model: Any, gateway: Any, place: str) 
         return [{"type": "text", "text": "Long.", **(mark if place == "block" else {"extras": mark})}]
 
     call = {"name": "look", "args": {}, "id": "c1"}
-    model.invoke([SystemMessage(text()), HumanMessage(text()), AIMessage(text(), tool_calls=[call]), ToolMessage(text(), tool_call_id="c1")])
+    model.invoke(
+        [
+            SystemMessage(text()),
+            HumanMessage(text()),
+            AIMessage(text(), tool_calls=[call]),
+            ToolMessage(text(), tool_call_id="c1"),
+        ]
+    )
     sent = [message["content"] for message in gateway.last_request.json["messages"]]
     assert sent == [[{"type": "text", "text": "Long.", **mark}]] * 4
 
 
 def test_names_of_speakers(model: Any, gateway: Any) -> None:
-    model.invoke([HumanMessage("Hello", name="ann"), AIMessage("Hi", name="bot"), HumanMessage(["And ", "now?"], name="ann")])
+    model.invoke(
+        [HumanMessage("Hello", name="ann"), AIMessage("Hi", name="bot"), HumanMessage(["And ", "now?"], name="ann")]
+    )
     sent = gateway.last_request.json["messages"]
     assert [message.get("name") for message in sent] == ["ann", "bot", "ann"]
     assert sent[2]["content"] == [{"type": "text", "text": "And "}, {"type": "text", "text": "now?"}]
@@ -101,7 +141,10 @@ HEAD = {"id": "gen-1", "model": "m", "provider": "P"}
 
 def _reply(message: dict[str, Any], *, stream: bool) -> Reply:
     if not stream:
-        return Reply.raw(200, {**HEAD, "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}]})
+        return Reply.raw(
+            200,
+            {**HEAD, "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}]},
+        )
     chunks = [{**HEAD, "choices": [{"index": 0, "delta": {name: value}}]} for name, value in message.items()]
     return Reply.chunks([*chunks, {**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}])
 
@@ -109,10 +152,22 @@ def _reply(message: dict[str, Any], *, stream: bool) -> Reply:
 @pytest.mark.parametrize("version", [None, "v1"])
 async def test_citations(ask: Any, make_model: Any, gateway: Any, version: str | None) -> None:
     source = {"url": "https://x.test", "title": "X", "start_index": 0, "end_index": 4, "content": "So it is."}
-    gateway.script(_reply({"content": "So.", "annotations": [{"type": "url_citation", "url_citation": source}]}, stream="stream" in ask.__name__))
+    gateway.script(
+        _reply(
+            {"content": "So.", "annotations": [{"type": "url_citation", "url_citation": source}]},
+            stream="stream" in ask.__name__,
+        )
+    )
     answer = await ask(make_model(output_version=version), "Is it so?")
     (block,) = answer.content_blocks
-    expected = {"type": "citation", "url": "https://x.test", "title": "X", "start_index": 0, "end_index": 4, "cited_text": "So it is."}
+    expected = {
+        "type": "citation",
+        "url": "https://x.test",
+        "title": "X",
+        "start_index": 0,
+        "end_index": 4,
+        "cited_text": "So it is.",
+    }
     assert (block["type"], block["text"], block["annotations"]) == ("text", "So.", [expected])
     assert answer.text == "So."
 

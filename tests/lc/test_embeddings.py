@@ -16,7 +16,9 @@ from langchain_kilocode import KiloCodeEmbeddings
 @pytest.fixture
 def make(gateway: Any) -> Any:
     def make_one(**settings: Any) -> KiloCodeEmbeddings:
-        return KiloCodeEmbeddings(**{"base_url": gateway.base_url, "api_key": gateway.api_key, "max_retries": 0, **settings})
+        return KiloCodeEmbeddings(
+            **{"base_url": gateway.base_url, "api_key": gateway.api_key, "max_retries": 0, **settings}
+        )
 
     return make_one
 
@@ -38,14 +40,28 @@ async def test_texts_go_out_as_they_are(embed: Any, make: Any, gateway: Any) -> 
     await embed(make(), ["One.", "Zwei ü."])
     assert gateway.last_request.path == "/api/gateway/embeddings"
     assert gateway.last_request.authorization == f"Bearer {gateway.api_key}"
-    assert gateway.last_request.json == {"model": "openai/text-embedding-3-small", "input": ["One.", "Zwei ü."], "encoding_format": "float"}
+    assert gateway.last_request.json == {
+        "model": "openai/text-embedding-3-small",
+        "input": ["One.", "Zwei ü."],
+        "encoding_format": "float",
+    }
 
 
 async def test_settings(embed: Any, make: Any, gateway: Any) -> None:
-    model = make(model="kilocode/openai/text-embedding-3-large", dimensions=8, provider={"zdr": True}, extra_body={"input_type": "query"})
+    model = make(
+        model="kilocode/openai/text-embedding-3-large",
+        dimensions=8,
+        provider={"zdr": True},
+        extra_body={"input_type": "query"},
+    )
     assert [len(vector) for vector in await embed(model, ["a", "b"])] == [8, 8]
     sent = gateway.last_request.json
-    assert (sent["model"], sent["dimensions"], sent["provider"], sent["input_type"]) == ("openai/text-embedding-3-large", 8, {"zdr": True}, "query")
+    assert (sent["model"], sent["dimensions"], sent["provider"], sent["input_type"]) == (
+        "openai/text-embedding-3-large",
+        8,
+        {"zdr": True},
+        "query",
+    )
 
 
 async def test_batches_keep_the_order(embed: Any, make: Any, gateway: Any) -> None:
@@ -68,7 +84,9 @@ async def test_nothing_to_embed(embed: Any, make: Any, gateway: Any) -> None:
     assert gateway.requests == []
 
 
-@pytest.mark.parametrize("data", [None, [], [{"index": 0, "embedding": "QUJD"}], [{"index": 1, "embedding": [1.0]}], ["x"]])
+@pytest.mark.parametrize(
+    "data", [None, [], [{"index": 0, "embedding": "QUJD"}], [{"index": 1, "embedding": [1.0]}], ["x"]]
+)
 async def test_wrong_answer(embed: Any, make: Any, gateway: Any, data: Any) -> None:
     gateway.script(Reply.raw(200, {"object": "list", "data": data, "model": "m"}))
     with pytest.raises(MalformedReplyError, match="asked for 1 embedding"):

@@ -41,14 +41,31 @@ TABLE: dict[str, tuple[Reply, type[Exception], type[Exception], type[Exception],
         False,
     ),
     "no credit": (
-        _raw(402, {"error": {"title": "Credits Required", "message": "Add credits.", "balance": -1.5, "buyCreditsUrl": "https://app.kilo.ai/profile"}}),
+        _raw(
+            402,
+            {
+                "error": {
+                    "title": "Credits Required",
+                    "message": "Add credits.",
+                    "balance": -1.5,
+                    "buyCreditsUrl": "https://app.kilo.ai/profile",
+                }
+            },
+        ),
         ours.InsufficientBalanceError,
         openai.APIStatusError,
         core.ModelPermissionDeniedError,
         False,
     ),
     "unknown model": (
-        _raw(404, {"error": "Model not found", "message": "The requested model could not be found.", "error_type": "model_not_found"}),
+        _raw(
+            404,
+            {
+                "error": "Model not found",
+                "message": "The requested model could not be found.",
+                "error_type": "model_not_found",
+            },
+        ),
         ours.ModelNotFoundError,
         openai.NotFoundError,
         core.ModelNotFoundError,
@@ -69,17 +86,41 @@ TABLE: dict[str, tuple[Reply, type[Exception], type[Exception], type[Exception],
         True,
     ),
     "context exceeded": (
-        _raw(400, {"error": {"message": "This request exceeds the model's context window", "code": 400}, "error_type": "context_length_exceeded"}),
+        _raw(
+            400,
+            {
+                "error": {"message": "This request exceeds the model's context window", "code": 400},
+                "error_type": "context_length_exceeded",
+            },
+        ),
         ours.ContextLengthExceededError,
         openai.BadRequestError,
         core.ContextOverflowError,
         False,
     ),
-    "bad request": (_upstream(400, "tools must be an array"), ours.InvalidRequestError, openai.BadRequestError, core.ModelInvalidRequestError, False),
-    "overloaded": (_upstream(503, "Overloaded"), ours.UpstreamError, openai.InternalServerError, core.ModelAPIError, True),
+    "bad request": (
+        _upstream(400, "tools must be an array"),
+        ours.InvalidRequestError,
+        openai.BadRequestError,
+        core.ModelInvalidRequestError,
+        False,
+    ),
+    "overloaded": (
+        _upstream(503, "Overloaded"),
+        ours.UpstreamError,
+        openai.InternalServerError,
+        core.ModelAPIError,
+        True,
+    ),
     "empty 500": (Reply.raw(500, b""), ours.UpstreamError, openai.InternalServerError, core.ModelAPIError, True),
     "html 502": (HTML, ours.UpstreamError, openai.InternalServerError, core.ModelAPIError, True),
-    "429 in a 200": (_raw(200, {"error": {"message": "Slow down", "code": 429}}), ours.RateLimitError, openai.RateLimitError, core.ModelRateLimitError, True),
+    "429 in a 200": (
+        _raw(200, {"error": {"message": "Slow down", "code": 429}}),
+        ours.RateLimitError,
+        openai.RateLimitError,
+        core.ModelRateLimitError,
+        True,
+    ),
     "no answer": (
         Reply.raw(200, "<html>Login</html>", {"content-type": "text/html"}),
         ours.MalformedReplyError,
@@ -108,7 +149,11 @@ async def test_error_is_what_each_user_catches(ask: Any, model: Any, gateway: An
 
 
 async def test_stream_that_breaks_off(ask_streamed: Any, model: Any, gateway: Any) -> None:
-    gateway.script(Reply.chunks([{"id": "gen-1", "model": "m", "choices": [{"index": 0, "delta": {"content": "Half an"}}]}], done=True))
+    gateway.script(
+        Reply.chunks(
+            [{"id": "gen-1", "model": "m", "choices": [{"index": 0, "delta": {"content": "Half an"}}]}], done=True
+        )
+    )
     with pytest.raises(ours.StreamInterruptedError) as caught:
         await ask_streamed(model, "Hello")
     assert caught.value.text == "Half an"
@@ -117,7 +162,9 @@ async def test_stream_that_breaks_off(ask_streamed: Any, model: Any, gateway: An
 
 async def test_error_in_the_middle_of_a_stream(ask_streamed: Any, model: Any, gateway: Any) -> None:
     begin = {"id": "gen-1", "model": "m", "choices": [{"index": 0, "delta": {"content": "Half an"}}]}
-    gateway.script(Reply.chunks([begin, {"error": {"code": 503, "message": "gone", "type": "upstream_disconnect"}, "choices": []}]))
+    gateway.script(
+        Reply.chunks([begin, {"error": {"code": 503, "message": "gone", "type": "upstream_disconnect"}, "choices": []}])
+    )
     with pytest.raises(ours.UpstreamError) as caught:
         await ask_streamed(model, "Hello")
     assert caught.value.text == "Half an"
@@ -139,7 +186,9 @@ async def test_retries(ask: Any, make_model: Any, gateway: Any) -> None:
 
 async def test_with_retry_and_with_fallbacks(ask: Any, model: Any, gateway: Any) -> None:
     gateway.script(TABLE["overloaded"][0])
-    retrying = model.with_retry(retry_if_exception_type=(core.ModelAPIError,), wait_exponential_jitter=False, stop_after_attempt=2)
+    retrying = model.with_retry(
+        retry_if_exception_type=(core.ModelAPIError,), wait_exponential_jitter=False, stop_after_attempt=2
+    )
     assert (await ask(retrying, "Hello")).text if "stream" not in ask.__name__ else True
     gateway.clear()
     gateway.script(TABLE["unknown model"][0])

@@ -21,7 +21,11 @@ ENTRY = {
     "name": "Seer",
     "created": 1,
     "context_length": 200_000,
-    "architecture": {"input_modalities": ["text", "image", "pdf", "audio"], "output_modalities": ["text"], "tokenizer": "Other"},
+    "architecture": {
+        "input_modalities": ["text", "image", "pdf", "audio"],
+        "output_modalities": ["text"],
+        "tokenizer": "Other",
+    },
     "top_provider": {"is_moderated": False, "max_completion_tokens": 9000},
     "pricing": {"prompt": "0.000001", "completion": "0.000002"},
     "supported_parameters": ["tools", "tool_choice", "temperature", "reasoning", "structured_outputs"],
@@ -124,7 +128,9 @@ async def test_background_fetch_is_seen_by_a_later_reading(seer: ChatKiloCode) -
     assert seer.profile["max_input_tokens"] == 200_000
 
 
-def test_older_frameworks_get_no_field_that_they_do_not_know(seer: ChatKiloCode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_older_frameworks_get_no_field_that_they_do_not_know(
+    seer: ChatKiloCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_profile, "_known_fields", lambda: frozenset({"name"}))
     assert seer.profile == {"name": "Seer"}
 

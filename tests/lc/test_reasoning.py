@@ -16,25 +16,80 @@ CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "lo
 THOUGHT = "First I look. Then I tell."
 
 ANTHROPIC = [
-    {"reasoning": "First I ", "reasoning_details": [{"type": "reasoning.text", "text": "First I ", "format": "anthropic-claude-v1", "index": 0}]},
-    {"reasoning": "look. ", "reasoning_details": [{"type": "reasoning.text", "text": "look. ", "format": "anthropic-claude-v1", "index": 0}]},
-    {"reasoning": "Then I tell.", "reasoning_details": [{"type": "reasoning.text", "text": "Then I tell.", "format": "anthropic-claude-v1", "index": 0}]},
-    {"reasoning_details": [{"type": "reasoning.text", "signature": "c2lnbmVk", "format": "anthropic-claude-v1", "index": 0}]},
+    {
+        "reasoning": "First I ",
+        "reasoning_details": [
+            {"type": "reasoning.text", "text": "First I ", "format": "anthropic-claude-v1", "index": 0}
+        ],
+    },
+    {
+        "reasoning": "look. ",
+        "reasoning_details": [
+            {"type": "reasoning.text", "text": "look. ", "format": "anthropic-claude-v1", "index": 0}
+        ],
+    },
+    {
+        "reasoning": "Then I tell.",
+        "reasoning_details": [
+            {"type": "reasoning.text", "text": "Then I tell.", "format": "anthropic-claude-v1", "index": 0}
+        ],
+    },
+    {
+        "reasoning_details": [
+            {"type": "reasoning.text", "signature": "c2lnbmVk", "format": "anthropic-claude-v1", "index": 0}
+        ]
+    },
 ]
 GEMINI = [
-    {"reasoning": THOUGHT, "reasoning_details": [{"type": "reasoning.text", "text": THOUGHT, "format": "google-gemini-v1", "index": 0}]},
-    {"reasoning_details": [{"type": "reasoning.encrypted", "data": "ZGF0YQ==", "id": "call_1", "format": "google-gemini-v1", "index": 1}]},
+    {
+        "reasoning": THOUGHT,
+        "reasoning_details": [{"type": "reasoning.text", "text": THOUGHT, "format": "google-gemini-v1", "index": 0}],
+    },
+    {
+        "reasoning_details": [
+            {
+                "type": "reasoning.encrypted",
+                "data": "ZGF0YQ==",
+                "id": "call_1",
+                "format": "google-gemini-v1",
+                "index": 1,
+            }
+        ]
+    },
 ]
 OPENAI = [
-    {"reasoning": THOUGHT, "reasoning_details": [{"type": "reasoning.summary", "summary": THOUGHT, "format": "openai-responses-v1", "index": 0}]},
-    {"reasoning_details": [{"type": "reasoning.encrypted", "data": "Z0FBQQ==", "id": "rs_1", "format": "openai-responses-v1", "index": 0}]},
+    {
+        "reasoning": THOUGHT,
+        "reasoning_details": [
+            {"type": "reasoning.summary", "summary": THOUGHT, "format": "openai-responses-v1", "index": 0}
+        ],
+    },
+    {
+        "reasoning_details": [
+            {
+                "type": "reasoning.encrypted",
+                "data": "Z0FBQQ==",
+                "id": "rs_1",
+                "format": "openai-responses-v1",
+                "index": 0,
+            }
+        ]
+    },
 ]
 KIMI = [{"reasoning_content": "First I look. "}, {"reasoning_content": "Then I tell."}]
 PLAIN = [{"reasoning": "First I look. "}, {"reasoning": "Then I tell."}]
 
 BACK = {
     "anthropic": {
-        "reasoning_details": [{"type": "reasoning.text", "text": THOUGHT, "signature": "c2lnbmVk", "format": "anthropic-claude-v1", "index": 0}]
+        "reasoning_details": [
+            {
+                "type": "reasoning.text",
+                "text": THOUGHT,
+                "signature": "c2lnbmVk",
+                "format": "anthropic-claude-v1",
+                "index": 0,
+            }
+        ]
     },
     "gemini": {"reasoning_details": [GEMINI[0]["reasoning_details"][0], GEMINI[1]["reasoning_details"][0]]},
     "openai": {"reasoning_details": [OPENAI[0]["reasoning_details"][0], OPENAI[1]["reasoning_details"][0]]},
@@ -53,7 +108,13 @@ def _reply(shape: str, *, stream: bool, text: str = "") -> Reply:
             message["reasoning"] = THOUGHT
         return Reply.raw(200, {**head, "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]})
     deltas = [*SHAPES[shape], {"content": text}, {"tool_calls": [CALL]}]
-    chunks = [{**head, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "", **delta}, "finish_reason": None}]} for delta in deltas]
+    chunks = [
+        {
+            **head,
+            "choices": [{"index": 0, "delta": {"role": "assistant", "content": "", **delta}, "finish_reason": None}],
+        }
+        for delta in deltas
+    ]
     chunks.append({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
     return Reply.chunks(chunks)
 
@@ -92,20 +153,23 @@ def _through_json(message: AIMessage) -> AIMessage:
 
 
 def _trimmed(message: AIMessage) -> AIMessage:
-    kept = trim_messages([HumanMessage("Look."), message], max_tokens=10, token_counter=len, strategy="last", include_system=True)
+    kept = trim_messages(
+        [HumanMessage("Look."), message], max_tokens=10, token_counter=len, strategy="last", include_system=True
+    )
     return kept[-1]
 
 
 def _blocks_only(message: AIMessage) -> AIMessage:
     """Keep what a program keeps that stores standard blocks and nothing else."""
-    return AIMessage(content_blocks=copy.deepcopy(message.content_blocks), response_metadata={"model_provider": "kilocode"})
+    return AIMessage(
+        content_blocks=copy.deepcopy(message.content_blocks), response_metadata={"model_provider": "kilocode"}
+    )
 
 
-@pytest.mark.parametrize("version", [None, "v1"])
+@pytest.mark.parametrize("model", [None, "v1"], indirect=True)
 @pytest.mark.parametrize("way", [_same, _through_json, _trimmed, _blocks_only])
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_it_goes_back_as_it_came(ask: Any, make_model: Any, gateway: Any, shape: str, way: Any, version: str | None) -> None:
-    model = make_model(output_version=version)
+async def test_it_goes_back_as_it_came(model: Any, ask: Any, gateway: Any, shape: str, way: Any) -> None:
     answer = way(await _turn(ask, model, gateway, shape))
     history = [HumanMessage("Look."), answer, ToolMessage("seen", tool_call_id="call_1")]
     await ask(model, history)
@@ -123,7 +187,9 @@ async def test_three_turns_of_a_tool_loop(ask: Any, model: Any, gateway: Any) ->
         history.append(ToolMessage("seen", tool_call_id="call_1"))
     await ask(model, history)
     back = [message for message in gateway.last_request.json["messages"] if message["role"] == "assistant"]
-    assert [{name: message[name] for name in REASONING if name in message} for message in back] == [BACK["anthropic"]] * 3
+    assert [{name: message[name] for name in REASONING if name in message} for message in back] == [
+        BACK["anthropic"]
+    ] * 3
 
 
 async def test_deltas_come_as_they_arrive(model: Any, gateway: Any) -> None:
@@ -134,7 +200,10 @@ async def test_deltas_come_as_they_arrive(model: Any, gateway: Any) -> None:
 
 async def test_another_services_reasoning_blocks_are_left_out(model: Any, gateway: Any) -> None:
     foreign = AIMessage(
-        content=[{"type": "reasoning", "reasoning": "hm", "extras": {"signature": "x"}}, {"type": "text", "text": "Hi"}],
+        content=[
+            {"type": "reasoning", "reasoning": "hm", "extras": {"signature": "x"}},
+            {"type": "text", "text": "Hi"},
+        ],
         response_metadata={"model_provider": "anthropic"},
     )
     model.invoke([HumanMessage("Hello"), foreign, HumanMessage("Go on")])
@@ -146,9 +215,14 @@ async def test_another_services_reasoning_blocks_are_left_out(model: Any, gatewa
     ("kwargs", "sent"),
     [
         ({"reasoning_content": "hm"}, {"reasoning_content": "hm"}),
-        ({"reasoning_content": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, {"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}),
+        (
+            {"reasoning_content": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+            {"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+        ),
     ],
 )
-async def test_messages_of_other_integrations(model: Any, gateway: Any, kwargs: dict[str, Any], sent: dict[str, Any]) -> None:
+async def test_messages_of_other_integrations(
+    model: Any, gateway: Any, kwargs: dict[str, Any], sent: dict[str, Any]
+) -> None:
     model.invoke([HumanMessage("Hello"), AIMessage("Hi", additional_kwargs=kwargs), HumanMessage("Go on")])
     assert _sent_back(gateway) == sent

@@ -14,7 +14,9 @@ from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings
 
 
 @pytest.mark.parametrize("page", [ChatKiloCode, KiloCodeEmbeddings])
-async def test_code_blocks_run(page: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_code_blocks_run(
+    page: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
     monkeypatch.setenv("KILOCODE_API_KEY", gateway.api_key)
     blocks = re.findall(r"```python\n(.*?)```", inspect.cleandoc(page.__doc__), flags=re.DOTALL)
@@ -25,7 +27,7 @@ async def test_code_blocks_run(page: Any, gateway: Any, monkeypatch: pytest.Monk
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks:
         code = compile(textwrap.dedent(block), "<reference page>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        result = eval(code, names)  # noqa: PGH001 - our own text
+        result = eval(code, names)
         if inspect.iscoroutine(result):
             await result
     assert gateway.requests

@@ -35,7 +35,11 @@ def test_environment_is_read_and_not_stored(make: Any, monkeypatch: pytest.Monke
     monkeypatch.setenv("KILOCODE_ORGANIZATION_ID", "org-1")
     made = make()
     config = made.gateway_config
-    assert (config.api_key.reveal(), config.base_url, config.organization_id) == (SECRET, "http://127.0.0.1:9/x/", "org-1")
+    assert (config.api_key.reveal(), config.base_url, config.organization_id) == (
+        SECRET,
+        "http://127.0.0.1:9/x/",
+        "org-1",
+    )
     assert made.api_key is None
     assert SECRET.encode() not in pickle.dumps(made)
     assert SECRET not in repr(made) + str(made) + repr(config)
@@ -48,7 +52,12 @@ def test_secrets_never_show(make: Any) -> None:
     shown = [repr(made), str(made), repr(made.gateway_config), str(made.__dict__.get("api_key"))]
     shown.append(repr(made.model_copy(update={"api_key": SecretStr(SECRET)})))
     if make is ChatKiloCode:
-        shown += [dumps(made), repr(made.model_copy(update={"api_key": SECRET})), repr(made.asdict()), repr(made._serialized)]
+        shown += [
+            dumps(made),
+            repr(made.model_copy(update={"api_key": SECRET})),
+            repr(made.asdict()),
+            repr(made._serialized),
+        ]
         shown += [repr(made._get_invocation_params()), repr(made._get_ls_params()), repr(made.bind(temperature=1))]
     assert not [text for text in shown if SECRET in text]
 
@@ -101,7 +110,9 @@ def test_settings_of_openais_own_are_refused_with_advice(setting: dict[str, Any]
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.parametrize("setting", [{"api_key": "a\nb"}, {"base_url": "ftp://x"}, {"max_retries": -1}, {"n": 0}, {"timeout": -1}])
+@pytest.mark.parametrize(
+    "setting", [{"api_key": "a\nb"}, {"base_url": "ftp://x"}, {"max_retries": -1}, {"n": 0}, {"timeout": -1}]
+)
 def test_useless_setting_is_refused_without_pydantics_wrapping(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
         ChatKiloCode(**setting)
@@ -131,14 +142,23 @@ async def test_nothing_of_openai_is_read_or_sent(ask: Any, gateway: Any, monkeyp
     names = ["API_KEY", "ADMIN_KEY", "ORG_ID", "ORGANIZATION", "PROJECT_ID", "WEBHOOK_SECRET", "CLIENT_ID"]
     variables = dict.fromkeys((f"OPENAI_{name}" for name in names), canary)
     variables["OPENAI_CUSTOM_HEADERS"] = f"X-Canary: {canary}"
-    variables |= dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_PROXY", "LANGSMITH_GATEWAY_URL"), f"{elsewhere}/{canary}")
-    variables |= {"LANGSMITH_GATEWAY": "true", "OPENAI_API_TYPE": "azure", "OPENAI_API_VERSION": canary, "OPENAI_LOG": "debug"}
+    variables |= dict.fromkeys(
+        ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_PROXY", "LANGSMITH_GATEWAY_URL"), f"{elsewhere}/{canary}"
+    )
+    variables |= {
+        "LANGSMITH_GATEWAY": "true",
+        "OPENAI_API_TYPE": "azure",
+        "OPENAI_API_VERSION": canary,
+        "OPENAI_LOG": "debug",
+    }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     model = ChatKiloCode(base_url=gateway.base_url, api_key=gateway.api_key)
     await ask(model, "Hello")
     await ask(model.bind_tools([{"type": "openrouter:web_search"}]), "Hello")
-    model.with_structured_output({"title": "t", "type": "object", "properties": {"a": {"type": "string"}}}).invoke("Hello")
+    model.with_structured_output({"title": "t", "type": "object", "properties": {"a": {"type": "string"}}}).invoke(
+        "Hello"
+    )
     assert model.profile is not None
     KiloCodeEmbeddings(base_url=gateway.base_url, api_key=gateway.api_key).embed_query("Hello")
     assert ChatKiloCode().gateway_config.api_key is None
@@ -169,7 +189,10 @@ def test_changed_key_and_address_are_used_at_once(make_gateway: Any) -> None:
     model.model = "e/f"
     model.invoke("Hello")
     assert _keys(first) == ["Bearer key-1", "Bearer key-2", "Bearer key-3", "Bearer key-1"]
-    assert [request.json["model"] for request in second.requests if request.path.endswith("completions")] == ["c/d", "e/f"]
+    assert [request.json["model"] for request in second.requests if request.path.endswith("completions")] == [
+        "c/d",
+        "e/f",
+    ]
 
 
 def test_copy_refuses_an_unknown_name(model: Any) -> None:
@@ -191,7 +214,9 @@ def test_serialized_form_follows_the_settings(model: Any) -> None:
     assert model._serialized["kwargs"]["temperature"] == 0.7
 
 
-@pytest.mark.parametrize("again", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy], ids=["pickle", "deepcopy", "copy"])
+@pytest.mark.parametrize(
+    "again", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy], ids=["pickle", "deepcopy", "copy"]
+)
 def test_copies_are_equal_and_work(make_model: Any, gateway: Any, again: Any) -> None:
     model = make_model(temperature=0.3, provider={"zdr": True}, default_headers={"X-More": "1"})
     model.invoke("Hello")
@@ -233,7 +258,9 @@ def test_dumps_and_load(make_model: Any, gateway: Any) -> None:
 
 
 async def test_configurable_fields(ask: Any, model: Any, gateway: Any) -> None:
-    configurable = model.configurable_fields(model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="temperature"))
+    configurable = model.configurable_fields(
+        model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="temperature")
+    )
     chosen = configurable.with_config(configurable={"model": "openai/gpt-5.4", "temperature": 0.1})
     await ask(chosen, "Hello")
     assert (gateway.last_request.json["model"], gateway.last_request.json["temperature"]) == ("openai/gpt-5.4", 0.1)

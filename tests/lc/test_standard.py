@@ -16,8 +16,6 @@ from kilocode_gateway.local import LocalGateway, Reply
 from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from langchain_core.messages import AIMessage
 
 MODEL = "anthropic/claude-sonnet-4.6"
@@ -38,12 +36,14 @@ def _running(make_gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _Gateway.current = make_gateway()
     monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "tests")
     # The suite downloads pictures and documents; a small one of each kind does.
-    monkeypatch.setattr(httpx, "get", lambda url, **_: httpx.Response(200, content=PNG, request=httpx.Request("GET", url)))
+    monkeypatch.setattr(
+        httpx, "get", lambda url, **_: httpx.Response(200, content=PNG, request=httpx.Request("GET", url))
+    )
 
 
 @pytest.fixture(autouse=True)
 def _loadable(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`load(allowed_objects="all")` means the classes of LangChain's own organization; the suite wants ours among them."""
+    """For `load`, "all" are the classes of LangChain's own organization; the suite wants ours among them."""
     if "serdes" in request.node.name:
         module = sys.modules["langchain_core.load.load"]
         where = ("langchain_kilocode", "chat_models", "ChatKiloCode")
@@ -114,7 +114,9 @@ class TestChatIntegration(ChatModelIntegrationTests):
         every = ["audio_input", "audio_output", "reasoning_output", "cache_read_input", "cache_creation_input"]
         return {"invoke": every, "stream": every}
 
-    def _used(self, *, stream: bool, prompt: dict[str, int] | None = None, completion: dict[str, int] | None = None) -> AIMessage:
+    def _used(
+        self, *, stream: bool, prompt: dict[str, int] | None = None, completion: dict[str, int] | None = None
+    ) -> AIMessage:
         usage = {"prompt_tokens": 900, "completion_tokens": 90, "total_tokens": 990}
         details = {"prompt_tokens_details": prompt or {}, "completion_tokens_details": completion or {}}
         _Gateway.current.script(Reply.text("As you wish.", usage={**usage, **details}))
@@ -154,7 +156,11 @@ class TestEmbeddingsUnit(EmbeddingsUnitTests):
 
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
-        return {"KILOCODE_API_KEY": KEY}, {}, {"gateway_config": _from_env(KiloCodeEmbeddings(api_key=KEY).gateway_config)}
+        return (
+            {"KILOCODE_API_KEY": KEY},
+            {},
+            {"gateway_config": _from_env(KiloCodeEmbeddings(api_key=KEY).gateway_config)},
+        )
 
 
 class TestEmbeddingsIntegration(EmbeddingsIntegrationTests):

@@ -29,7 +29,9 @@ HEAD = {"id": "gen-1", "model": "m", "provider": "P"}
 
 
 def _chunks(*pieces: list[dict[str, Any]]) -> Reply:
-    chunks = [{**HEAD, "choices": [{"index": 0, "delta": {"tool_calls": piece}, "finish_reason": None}]} for piece in pieces]
+    chunks = [
+        {**HEAD, "choices": [{"index": 0, "delta": {"tool_calls": piece}, "finish_reason": None}]} for piece in pieces
+    ]
     return Reply.chunks([*chunks, {**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}])
 
 
@@ -40,23 +42,59 @@ def _call(name: str | None = None, arguments: str | None = None, **fields: Any) 
 
 A, B = '{"where": "here"}', '{"what": "it"}'
 ODDITIES = {
-    "as it should be": [[_call("look", "", index=0, id="a")], [_call(arguments=A[:5], index=0)], [_call(arguments=A[5:], index=0)], [_call("Tell", B, index=1, id="b")]],
-    "no index": [[_call("look", "", id="a")], [_call(arguments=A[:5])], [_call(arguments=A[5:])], [_call("Tell", B, id="b")]],
-    "index as a string": [[_call("look", A[:5], index="0", id="a")], [_call(arguments=A[5:], index="0")], [_call("Tell", B, index="1", id="b")]],
-    "id and name in each piece": [[_call("look", A[:5], index=0, id="a")], [_call("look", A[5:], index=0, id="a")], [_call("Tell", B, index=1, id="b")]],
-    "empty id in later pieces": [[_call("look", A[:5], index=0, id="a")], [_call("", A[5:], index=0, id="")], [_call("Tell", B, index=1, id="b")]],
+    "as it should be": [
+        [_call("look", "", index=0, id="a")],
+        [_call(arguments=A[:5], index=0)],
+        [_call(arguments=A[5:], index=0)],
+        [_call("Tell", B, index=1, id="b")],
+    ],
+    "no index": [
+        [_call("look", "", id="a")],
+        [_call(arguments=A[:5])],
+        [_call(arguments=A[5:])],
+        [_call("Tell", B, id="b")],
+    ],
+    "index as a string": [
+        [_call("look", A[:5], index="0", id="a")],
+        [_call(arguments=A[5:], index="0")],
+        [_call("Tell", B, index="1", id="b")],
+    ],
+    "id and name in each piece": [
+        [_call("look", A[:5], index=0, id="a")],
+        [_call("look", A[5:], index=0, id="a")],
+        [_call("Tell", B, index=1, id="b")],
+    ],
+    "empty id in later pieces": [
+        [_call("look", A[:5], index=0, id="a")],
+        [_call("", A[5:], index=0, id="")],
+        [_call("Tell", B, index=1, id="b")],
+    ],
     "two calls in one chunk": [[_call("look", A, index=0, id="a"), _call("Tell", B, index=1, id="b")]],
-    "interleaved": [[_call("look", A[:5], index=0, id="a")], [_call("Tell", B[:5], index=1, id="b")], [_call(arguments=A[5:], index=0)], [_call(arguments=B[5:], index=1)]],
-    "all at index 0": [[_call("look", A[:5], index=0, id="a")], [_call(arguments=A[5:], index=0)], [_call("Tell", B, index=0, id="b")]],
+    "interleaved": [
+        [_call("look", A[:5], index=0, id="a")],
+        [_call("Tell", B[:5], index=1, id="b")],
+        [_call(arguments=A[5:], index=0)],
+        [_call(arguments=B[5:], index=1)],
+    ],
+    "all at index 0": [
+        [_call("look", A[:5], index=0, id="a")],
+        [_call(arguments=A[5:], index=0)],
+        [_call("Tell", B, index=0, id="b")],
+    ],
 }
 
 
 @pytest.mark.parametrize("version", [None, "v1"])
 @pytest.mark.parametrize("oddity", ODDITIES)
-async def test_streamed_calls_come_out_whole(ask_streamed: Any, make_model: Any, gateway: Any, oddity: str, version: str | None) -> None:
+async def test_streamed_calls_come_out_whole(
+    ask_streamed: Any, make_model: Any, gateway: Any, oddity: str, version: str | None
+) -> None:
     gateway.script(_chunks(*ODDITIES[oddity]))
     answer = await ask_streamed(make_model(output_version=version), "Go.")
-    assert [(call["name"], call["args"], call["id"]) for call in answer.tool_calls] == [("look", {"where": "here"}, "a"), ("Tell", {"what": "it"}, "b")]
+    assert [(call["name"], call["args"], call["id"]) for call in answer.tool_calls] == [
+        ("look", {"where": "here"}, "a"),
+        ("Tell", {"what": "it"}, "b"),
+    ]
     assert answer.invalid_tool_calls == []
     blocks = [block for block in answer.content_blocks if block["type"] == "tool_call"]
     assert [(block["name"], block["id"]) for block in blocks] == [("look", "a"), ("Tell", "b")]
@@ -81,7 +119,9 @@ async def test_arguments_that_are_no_object_are_kept(ask: Any, model: Any, gatew
     gateway.script(_answer("stream" in ask.__name__, arguments))
     answer = await ask(model, "Go.")
     assert answer.tool_calls == []
-    assert [(call["name"], call["args"], call["id"]) for call in answer.invalid_tool_calls] == [("look", arguments, "a")]
+    assert [(call["name"], call["args"], call["id"]) for call in answer.invalid_tool_calls] == [
+        ("look", arguments, "a")
+    ]
     await ask(model, [HumanMessage("Go."), answer, ToolMessage("no", tool_call_id="a")])
     assert gateway.last_request.json["messages"][1]["tool_calls"][0]["function"]["arguments"] == arguments
 
@@ -100,7 +140,12 @@ async def test_calls_made_by_hand(model: Any, gateway: Any) -> None:
     history = [
         HumanMessage("Go."),
         AIMessage([{"type": "text", "text": "I look."}, use]),
-        HumanMessage([{"type": "tool_result", "tool_use_id": "u1", "content": [{"type": "text", "text": "seen"}]}, {"type": "text", "text": "And?"}]),
+        HumanMessage(
+            [
+                {"type": "tool_result", "tool_use_id": "u1", "content": [{"type": "text", "text": "seen"}]},
+                {"type": "text", "text": "And?"},
+            ]
+        ),
         AIMessage("", additional_kwargs={"tool_calls": [openai]}),
         ToolMessage([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], tool_call_id="o1"),
     ]
@@ -109,7 +154,13 @@ async def test_calls_made_by_hand(model: Any, gateway: Any) -> None:
     assert sent[1] == {
         "role": "assistant",
         "content": "I look.",
-        "tool_calls": [{"id": "u1", "type": "function", "function": {"name": "look", "arguments": '{"where": "dort, wo\'s schön ist"}'}}],
+        "tool_calls": [
+            {
+                "id": "u1",
+                "type": "function",
+                "function": {"name": "look", "arguments": '{"where": "dort, wo\'s schön ist"}'},
+            }
+        ],
     }
     assert sent[2:4] == [{"role": "tool", "tool_call_id": "u1", "content": "seen"}, {"role": "user", "content": "And?"}]
     assert sent[4]["tool_calls"] == [{"id": "o1", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
@@ -142,7 +193,10 @@ def test_tool_choice_that_names_no_tool(model: Any) -> None:
 
 
 def test_a_providers_own_tools_pass(model: Any, gateway: Any) -> None:
-    own = [{"type": "openrouter:web_search", "parameters": {"max": 3}}, {"type": "web_search_20250305", "name": "web_search"}]
+    own = [
+        {"type": "openrouter:web_search", "parameters": {"max": 3}},
+        {"type": "web_search_20250305", "name": "web_search"},
+    ]
     model.bind_tools([*own, look]).invoke("Go.")
     assert gateway.last_request.json["tools"][:2] == own
 

@@ -24,8 +24,18 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 40, "cache_write_tokens": 30, "audio_tokens": 2},
     "completion_tokens_details": {"reasoning_tokens": 20, "audio_tokens": 1},
 }
-HEAD = {"id": "gen-1", "created": 7, "model": "anthropic/served", "provider": "Anthropic", "system_fingerprint": "fp", "service_tier": "flex"}
-LOGPROBS = [{"token": "He", "logprob": -0.1, "bytes": [72], "top_logprobs": []}, {"token": "llo", "logprob": -0.2, "bytes": [73], "top_logprobs": []}]
+HEAD = {
+    "id": "gen-1",
+    "created": 7,
+    "model": "anthropic/served",
+    "provider": "Anthropic",
+    "system_fingerprint": "fp",
+    "service_tier": "flex",
+}
+LOGPROBS = [
+    {"token": "He", "logprob": -0.1, "bytes": [72], "top_logprobs": []},
+    {"token": "llo", "logprob": -0.2, "bytes": [73], "top_logprobs": []},
+]
 
 
 def _whole() -> Reply:
@@ -40,13 +50,20 @@ def _whole() -> Reply:
 
 
 def _chunk(delta: dict[str, Any], **choice: Any) -> dict[str, Any]:
-    return {**HEAD, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": delta, "finish_reason": None, **choice}]}
+    return {
+        **HEAD,
+        "object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": None, **choice}],
+    }
 
 
 def _stream(*, late: bool) -> Reply:
-    chunks = [_chunk({"content": text}, logprobs={"content": [one], "refusal": None}) for text, one in zip(("He", "llo"), LOGPROBS, strict=True)]
+    chunks = [
+        _chunk({"content": text}, logprobs={"content": [one], "refusal": None})
+        for text, one in zip(("He", "llo"), LOGPROBS, strict=True)
+    ]
     end = _chunk({"content": ""}, finish_reason="stop", native_finish_reason="end_turn")
-    # The recorded streams of the gateway bring the usage after the finish, beside an empty delta; others with no choice.
+    # Streams of the gateway bring the usage after the finish, beside an empty delta or with no choice at all.
     usage = {**_chunk({"content": ""}), "usage": USAGE} if late else {**HEAD, "choices": [], "usage": USAGE}
     return Reply.chunks([*chunks, end, usage])
 
@@ -102,7 +119,9 @@ async def test_unknown_usage_stays_unknown(ask: Any, model: Any, gateway: Any) -
     if "stream" in ask.__name__:
         gateway.script(Reply.chunks([{"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}]))
     else:
-        gateway.script(Reply.raw(200, {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "Hi"}}]}))
+        gateway.script(
+            Reply.raw(200, {"choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "Hi"}}]})
+        )
     answer = await ask(model, "Hello")
     assert answer.usage_metadata is None
     assert answer.response_metadata == {
@@ -141,7 +160,9 @@ def _fields(thing: Any) -> dict[str, Any]:
 
 def test_unchecked_text_chunk_equals_the_checked_one() -> None:
     fast = to_chunk(Delta(text="He"))
-    message = AIMessageChunk(content="He", additional_kwargs={}, response_metadata={"model_provider": "kilocode"}, tool_call_chunks=[])
+    message = AIMessageChunk(
+        content="He", additional_kwargs={}, response_metadata={"model_provider": "kilocode"}, tool_call_chunks=[]
+    )
     checked = ChatGenerationChunk(message=message, generation_info=None)
     assert fast is not None
     assert fast == checked

@@ -37,7 +37,13 @@ async def test_path_and_headers(ask: Any, make_model: Any, gateway: Any) -> None
     assert not [name for name in request.headers if name.startswith(("x-stainless", "openai"))]
 
 
-@pytest.mark.parametrize("message", [SystemMessage("Be kind.", additional_kwargs={"__openai_role__": "developer"}), ChatMessage("Be kind.", role="developer")])
+@pytest.mark.parametrize(
+    "message",
+    [
+        SystemMessage("Be kind.", additional_kwargs={"__openai_role__": "developer"}),
+        ChatMessage("Be kind.", role="developer"),
+    ],
+)
 async def test_no_developer_role(ask: Any, make_model: Any, gateway: Any, message: Any) -> None:
     gateway.script(Reply.text("Hi"))
     await ask(make_model(model="openai/o3"), [message, HumanMessage("Hello")])
@@ -59,10 +65,21 @@ async def test_hints_for_openai_only_are_not_sent_unless_set(ask: Any, model: An
     sent = gateway.last_request.json
     assert not {"store", "service_tier", "prompt_cache_key", "parallel_tool_calls", "user"} & set(sent)
     assert "strict" not in sent["tools"][0]["function"]
-    await ask(model.bind_tools([add], strict=True, parallel_tool_calls=False), "Hello", store=False, service_tier="flex", prompt_cache_key="k")
+    await ask(
+        model.bind_tools([add], strict=True, parallel_tool_calls=False),
+        "Hello",
+        store=False,
+        service_tier="flex",
+        prompt_cache_key="k",
+    )
     sent = gateway.last_request.json
     assert sent["tools"][0]["function"]["strict"] is True
-    assert (sent["parallel_tool_calls"], sent["store"], sent["service_tier"], sent["prompt_cache_key"]) == (False, False, "flex", "k")
+    assert (sent["parallel_tool_calls"], sent["store"], sent["service_tier"], sent["prompt_cache_key"]) == (
+        False,
+        False,
+        "flex",
+        "k",
+    )
 
 
 async def test_stop_is_a_list(ask: Any, make_model: Any, gateway: Any) -> None:
@@ -79,7 +96,9 @@ async def test_reasoning_effort_becomes_the_gateways_form(ask: Any, make_model: 
 
 
 @pytest.mark.parametrize("name", ["kilo-auto/balanced", "x-ai/grok-4"])
-async def test_reasoning_effort_is_left_out_where_it_is_of_no_use(ask: Any, make_model: Any, gateway: Any, name: str) -> None:
+async def test_reasoning_effort_is_left_out_where_it_is_of_no_use(
+    ask: Any, make_model: Any, gateway: Any, name: str
+) -> None:
     model = make_model(model=name, reasoning_effort="high")
     gateway.script(Reply.text("Hi"))
     with pytest.warns(UserWarning, match="reasoning_effort"):
@@ -126,13 +145,20 @@ async def test_gateway_fields_merge_deeply_and_the_call_wins(ask: Any, make_mode
     await ask(model, "Hello", provider={"order": ["b"]}, verbosity="high", extra_body={"one": {"b": 2}, "two": 2})
     sent = gateway.last_request.json
     assert sent["provider"] == {"order": ["b"], "zdr": True, "new_key": {"x": 1}}
-    assert (sent["verbosity"], sent["transforms"], sent["plugins"], sent["top_k"]) == ("high", ["middle-out"], [{"id": "web"}], 5)
+    assert (sent["verbosity"], sent["transforms"], sent["plugins"], sent["top_k"]) == (
+        "high",
+        ["middle-out"],
+        [{"id": "web"}],
+        5,
+    )
     assert (sent["one"], sent["two"]) == ({"a": 1, "b": 2}, 2)
     assert "extra_body" not in sent
     assert model.provider == {"order": ["a"], "zdr": True, "new_key": {"x": 1}}
 
 
-async def test_request_fields_without_a_field_of_the_class_are_sent_too(ask: Any, make_model: Any, gateway: Any) -> None:
+async def test_request_fields_without_a_field_of_the_class_are_sent_too(
+    ask: Any, make_model: Any, gateway: Any
+) -> None:
     await ask(make_model(web_search_options={"a": 1}, model_kwargs={"modalities": ["text", "image"]}), "Hello")
     assert gateway.last_request.json["web_search_options"] == {"a": 1}
     assert gateway.last_request.json["modalities"] == ["text", "image"]
@@ -151,7 +177,10 @@ async def test_model_of_a_call(ask: Any, model: Any, gateway: Any) -> None:
 
 def test_several_answers(make_model: Any, gateway: Any) -> None:
     one = {"id": "gen-1", "model": "m", "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}
-    choices = [{"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": text}} for i, text in enumerate("ab")]
+    choices = [
+        {"index": i, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        for i, text in enumerate("ab")
+    ]
     gateway.script(Reply.raw(200, {**one, "choices": choices}))
     result = make_model(n=2).generate([[HumanMessage("Hello")]])
     assert [generation.text for generation in result.generations[0]] == ["a", "b"]
