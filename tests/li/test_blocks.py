@@ -36,6 +36,8 @@ PNG = base64.b64decode(
 PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\n"
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00"
 MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
+TAKES_FILES = "IOBase" in str(ImageBlock.model_fields["image"].annotation)
+"""Older frameworks take bytes, paths and URLs only."""
 
 
 def uri(mimetype: str, data: bytes) -> str:
@@ -66,7 +68,7 @@ def test_images_by_bytes_path_and_file(tmp_path: Path) -> None:
         ImageBlock(path=path),
         ImageBlock(path=nameless),
         ImageBlock(url=uri("image/png", PNG)),
-        ImageBlock(image=io.BytesIO(PNG)),
+        *([ImageBlock(image=io.BytesIO(PNG))] if TAKES_FILES else []),
     ):
         assert parts(block) == expected
 
@@ -98,7 +100,7 @@ def test_audio_with_its_format_found_out(tmp_path: Path) -> None:
     for block in (
         AudioBlock(audio=WAV),
         AudioBlock(path=path),
-        AudioBlock(audio=io.BytesIO(WAV)),
+        *([AudioBlock(audio=io.BytesIO(WAV))] if TAKES_FILES else []),
         AudioBlock(url=uri("audio/wav", WAV)),
     ):
         assert parts(block) == expected
