@@ -1,0 +1,162 @@
+"""Finds the sentences of a context that answer a question."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from kilocode_gateway.local.words import stems
+
+_DASHES = r"\n?\s*-{6,}\s*?\n?"
+_ENDS = r"(?=\n\s*(?:Answer|Refined Answer|New Answer|Helpful Answer|Response|SUMMARY|Passage)\b|\Z)"
+_REFINE = re.compile(rf"The original query is as follows: (?P<q>.*?)\nWe have provided an existing answer: (?P<old>.*?)\nWe have the opportunity.*?{_DASHES}(?P<c>.*?){_DASHES}", re.S)
+_CHAT_REFINE = re.compile(r"New Context: (?P<c>.*?)\nQuery: (?P<q>.*?)\nOriginal Answer: (?P<old>.*?)\nNew Answer:", re.S)
+_SYSTEM_REFINE = re.compile(rf"existing answer using the provided context.*?{_DASHES}(?P<c>.*?){_DASHES}Existing Answer:\n(?P<old>.*?){_DASHES}", re.S)
+_LINED = re.compile(rf"(?:context|information|documents?|text)\b[^\n]*\n?{_DASHES}(?P<c>.*?)(?:{_DASHES}(?P<rest>.*)|\Z)", re.S | re.I)
+_TAGGED = re.compile(r"<(context|documents?|sources?)>\s*(?P<c>.*?)\s*</\1>", re.S | re.I)
+_NAMED = re.compile(
+    r"(?:^|\n|[.!?] +)[^\n]{0,200}\b(?:context|documents?|sources|excerpts?|passages?|notes)\b[^\n:]{0,80}:[ \t]*\n*(?P<c>.+?)(?=\n\s*(?:Question|Query|User question|Human|Instruction|Existing Answer)\s*:|\Z)",
+    re.S | re.I,
+)
+_LOOSE = re.compile(r"\b(?:context|documents?|sources|excerpts?|passages?)\b[^\n]*\n\s*\n(?P<c>.+)\Z", re.S | re.I)
+_QUESTION = re.compile(rf"(?:^|\n)\s*(?:User )?(?:Query|Question)\s*:\s*(?P<q>.+?)(?=\n\s*(?:Context|Sources|Documents)\b[^\n]*:|\n\s*(?:Answer|Refined Answer|New Answer|Helpful Answer|Response)\b|\Z)", re.S | re.I)
+_SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)[\"')\]]*\s+(?=[A-Z0-9\"'`(\[*_À-ÞА-Я])|(?<=[。！？])")
+_METADATA = re.compile(r"^(?:file|file_path|file_name|file_type|file_size|page_label|source|url|title|author|creation_date|last_modified_date)\s*:", re.I)
+_SUMMARY = {"summar", "summary", "overview", "document", "main", "point", "topic", "gist", "context", "text", "describ", "outlin"}
+_UNKNOWN = "The context does not say."
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question over a context."""
+
+    context: str
+    question: str
+    existing: str | None = None
+    """The answer so far, where one is to be refined."""
+
+
+def find(user: str, system: str) -> Asked | None:
+    """Find context and question in a conversation's last user message and its system message."""
+    for pattern in (_REFINE, _CHAT_REFINE):
+        if match := pattern.search(user):
+            return Asked(match["c"], match["q"].strip(), match["old"].strip())
+    if match := _SYSTEM_REFINE.search(system):
+        return Asked(match["c"], user, match["old"].strip())
+    for text in (user, system):
+        for pattern in (_TAGGED, _LINED, _NAMED):
+            if match := pattern.search(text):
+                return Asked(match["c"], _question(text, user, match["c"]))
+    match = _LOOSE.search(system)
+    return Asked(match["c"], user) if match else None
+
+
+def _question(text: str, user: str, context: str) -> str:
+    rest = text.replace(context, "\n", 1)
+    if match := _QUESTION.search(rest):
+        return match["q"].strip()
+    if text is not user:
+        return user
+    return rest.strip().rsplit("\n", 1)[-1]
+
+
+@dataclass(slots=True)
+class _Unit:
+    text: str
+    weight: float
+    heading: frozenset[str]
+    own: list[str]
+
+
+def respond(asked: Asked) -> str:
+    """Answer with the best matching sentence of the context, or two when the second tells what the first does not."""
+    units = _units(asked.context)
+    wanted = stems(asked.question)
+    if not set(wanted) - _SUMMARY:
+        return " ".join(unit.text for unit in units if unit.weight >= 1)[:600].rsplit(" ", 1)[0] if not wanted or units else _UNKNOWN
+    found = _ranked(units, wanted)
+    if asked.existing is not None:
+        old = _ranked(_units(asked.existing), wanted)
+        if not found or (old and _cover(old[0], wanted) >= _cover(found[0], wanted)):
+            return asked.existing
+    if not found:
+        return _UNKNOWN
+    first = found[0]
+    missing = set(wanted) - set(first.own) - first.heading
+    for unit in found[1:4]:
+        if len(missing & set(unit.own)) * 2 >= max(2, len(missing)) and unit.text != first.text:
+            return " ".join(one.text for one in units if one is first or one is unit)
+    return first.text
+
+
+def _cover(unit: _Unit, wanted: list[str]) -> int:
+    return len(set(wanted) & set(unit.own))
+
+
+def _ranked(units: list[_Unit], wanted: list[str]) -> list[_Unit]:
+    """Order the units by how much of the question's rarer words they have; those with none are left out."""
+    seen = Counter(part for unit in units for part in set(unit.own))
+    rarity = {part: math.log(1 + (len(units) + 1) / (1 + seen[part])) + 0.1 for part in wanted}
+    pairs = set(zip(wanted, wanted[1:], strict=False))
+    scored = []
+    for index, unit in enumerate(units):
+        own = set(unit.own)
+        score = sum(value for part, value in rarity.items() if part in own)
+        if not score:
+            continue
+        score += 0.4 * sum(value for part, value in rarity.items() if part in unit.heading and part not in own)
+        score += 0.5 * len(pairs & set(zip(unit.own, unit.own[1:], strict=False)))
+        score *= unit.weight / (1 + 0.015 * len(unit.own))
+        scored.append((-score, index, unit))
+    scored.sort(key=lambda entry: entry[:2])
+    return [unit for _, _, unit in scored]
+
+
+def _units(context: str) -> list[_Unit]:
+    """Cut a context into sentences, list items, table rows and lines of code, each with its heading."""
+    units: list[_Unit] = []
+    heading: frozenset[str] = frozenset()
+    paragraph: list[str] = []
+    fenced = False
+
+    def flush() -> None:
+        for sentence in _SENTENCE.split(" ".join(paragraph)):
+            if sentence.strip():
+                _add(units, sentence.strip(), 1.0, heading)
+        paragraph.clear()
+
+    for raw in context.splitlines():
+        line = raw.strip()
+        if line.startswith("```"):
+            flush()
+            fenced = not fenced
+        elif fenced:
+            _add(units, line, 0.4, heading)
+        elif not line or set(line) <= set("-=*_| :"):
+            flush()
+        elif line.startswith("#"):
+            flush()
+            heading = frozenset(stems(line))
+            _add(units, line.lstrip("# "), 0.4, frozenset())
+        elif line.startswith("|"):
+            flush()
+            _add(units, " | ".join(cell.strip() for cell in line.strip("|").split("|") if cell.strip()), 0.8, heading)
+        elif _METADATA.match(line):
+            flush()
+            _add(units, line, 0.3, frozenset())
+        elif re.match(r"(?:[-*+•]|\d+[.)])\s", line):
+            flush()
+            paragraph.append(re.sub(r"^(?:[-*+•]|\d+[.)])\s+", "", line))
+        else:
+            paragraph.append(line)
+    flush()
+    return units
+
+
+def _add(units: list[_Unit], text: str, weight: float, heading: frozenset[str]) -> None:
+    if text and not any(unit.text == text for unit in units[-50:]):
+        # A question never answers itself, and half a sentence from a chunk's edge answers worse than a whole one.
+        weight *= 0.5 if text.endswith("?") else 1.0
+        units.append(_Unit(text, weight * (0.8 if weight == 1.0 and text[0].islower() else 1.0), heading, stems(text)))
