@@ -10,7 +10,17 @@ if find_spec("langchain_core") is None or find_spec("langchain_openai") is None:
         name=__name__,
     )
 
+from langchain_kilocode._settings import ProviderRouting, Reasoning
 from langchain_kilocode.chat_models import ChatKiloCode
 from langchain_kilocode.embeddings import KiloCodeEmbeddings
+from langchain_kilocode.errors import AnswerRefusedError, AnswerTruncatedError, StructuredOutputError
 
-__all__ = ["ChatKiloCode", "KiloCodeEmbeddings"]
+__all__ = [
+    "AnswerRefusedError",
+    "AnswerTruncatedError",
+    "ChatKiloCode",
+    "KiloCodeEmbeddings",
+    "ProviderRouting",
+    "Reasoning",
+    "StructuredOutputError",
+]

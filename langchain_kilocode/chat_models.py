@@ -311,7 +311,10 @@ class ChatKiloCode(GatewayChatModel):
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         if tool_choice:
             kwargs["tool_choice"] = to_choice(tool_choice, formatted)
-        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=formatted, **kwargs)
+        if formatted:
+            # Some upstreams refuse an empty list.
+            kwargs["tools"] = formatted
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(**kwargs)
         return bound
 
     def with_structured_output(

@@ -192,6 +192,11 @@ def test_tool_choice_that_names_no_tool(model: Any) -> None:
         model.bind_tools([look], tool_choice="lok")
 
 
+def test_no_tools_means_no_list(model: Any, gateway: Any) -> None:
+    model.bind_tools([]).invoke("Go.")
+    assert "tools" not in gateway.last_request.json
+
+
 def test_a_providers_own_tools_pass(model: Any, gateway: Any) -> None:
     own = [
         {"type": "openrouter:web_search", "parameters": {"max": 3}},

@@ -102,6 +102,20 @@ async def test_metadata_and_usage(ask: Any, model: Any, gateway: Any, late: bool
     }
 
 
+@pytest.mark.parametrize("version", [None, "v1"])
+async def test_invoke_over_a_stream_gives_the_same(make_model: Any, gateway: Any, version: str | None) -> None:
+    model = make_model(streaming=True, output_version=version)
+    marks = {} if version is None else {"output_version": "v1"}
+    for way in (model.invoke, model.ainvoke):
+        gateway.script(_stream(late=True))
+        answer = way("Hello")
+        answer = answer if isinstance(answer, AIMessage) else await answer
+        assert gateway.last_request.json["stream"] is True
+        assert answer.response_metadata == {**EXPECTED, **marks}
+        assert answer.text == "Hello"
+        assert answer.usage_metadata["total_tokens"] == 150
+
+
 def test_one_chunk_carries_usage(model: Any, gateway: Any) -> None:
     gateway.script(_stream(late=True))
     chunks = list(model.stream("Hello"))
