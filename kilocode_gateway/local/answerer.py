@@ -1,4 +1,4 @@
-"""Finds an answer by rule: it is no model, but what it says fits the question, the context, the tools and the schema."""
+"""Finds an answer by rule: it is no model, but what it says fits question, context, tools and schema."""
 
 from __future__ import annotations
 
@@ -58,9 +58,10 @@ class Conversation:
         return found
 
     @property
-    def everything(self) -> str:
-        """The user's text with what the tools gave."""
-        return "\n".join([self.user, *(text for _, text in self.results)])
+    def evidence(self) -> Evidence:
+        """What the user's text, and what the tools gave, tell."""
+        told = "\n".join(text for _, text in self.results)
+        return Evidence(f"{self.user}\n{told}" if told else self.user, prompts.hints(self.user), told)
 
 
 def answer(body: dict[str, Any], *, supports: frozenset[str]) -> Answer:
@@ -74,10 +75,11 @@ def answer(body: dict[str, Any], *, supports: frozenset[str]) -> Answer:
     conversation = Conversation.read(body["messages"])
     reasoning = _reasoning(body, conversation) if "reasoning" in supports else ""
     tools = toolbox.Tool.read(body.get("tools")) if "tools" in supports else []
-    tool = toolbox.choose(tools, body.get("tool_choice"), conversation.user, conversation.called, answered=conversation.answered)
+    tool = toolbox.choose(
+        tools, body.get("tool_choice"), conversation.user, conversation.called, answered=conversation.answered
+    )
     if tool is not None:
-        evidence = Evidence(conversation.everything, prompts.hints(conversation.user))
-        return Answer(None, reasoning, tool_calls=[tool.call(evidence)])
+        return Answer(None, reasoning, tool_calls=[tool.call(conversation.evidence)])
     return _limited(Answer(_text(body, conversation), reasoning), body)
 
 
@@ -86,7 +88,7 @@ def _text(body: dict[str, Any], conversation: Conversation) -> str:
     kind = form.get("type") if isinstance(form, dict) else None
     if kind == "json_schema":
         schema = (form.get("json_schema") or {}).get("schema") or {}  # type: ignore[union-attr] # kind is None where form is no object
-        return json.dumps(fill(schema, Evidence(conversation.everything, prompts.hints(conversation.user))), ensure_ascii=False)
+        return json.dumps(fill(schema, conversation.evidence), ensure_ascii=False)
     if kind == "json_object":
         return _json_object(conversation)
     if conversation.results and conversation.answered:
@@ -101,14 +103,19 @@ def _text(body: dict[str, Any], conversation: Conversation) -> str:
 
 def _told(results: list[tuple[str, str]]) -> str:
     """Say what the tools gave: a sentence as it is, anything else with the tool's name."""
-    parts = [text if text.endswith(_SENTENCE_END) and " " in text else f"The result of {name} is {text or 'empty'}." for name, text in results]
+    parts = [
+        text if text.endswith(_SENTENCE_END) and " " in text else f"The result of {name} is {text or 'empty'}."
+        for name, text in results
+    ]
     return " ".join(dict.fromkeys(parts))
 
 
 def _json_object(conversation: Conversation) -> str:
     """Give an object with the keys that the prompt names."""
     text = conversation.user or conversation.system
-    found = [one for one in prompts.json_objects(f"{conversation.system}\n{text}") if isinstance(one.get("properties"), dict)]
+    found = [
+        one for one in prompts.json_objects(f"{conversation.system}\n{text}") if isinstance(one.get("properties"), dict)
+    ]
     if found:
         return json.dumps(fill(found[-1], Evidence(text)), ensure_ascii=False)
     keys = list(dict.fromkeys(re.findall(r"[`'\"](\w+)[`'\"]", f"{conversation.system}\n{text}")))
@@ -122,7 +129,12 @@ def _json_object(conversation: Conversation) -> str:
 def _reasoning(body: dict[str, Any], conversation: Conversation) -> str:
     """Think aloud, where the request asks for it."""
     asked = body.get("reasoning")
-    wanted = isinstance(asked, dict) and asked.get("enabled") is not False and asked.get("effort") != "none" and not asked.get("exclude")
+    wanted = (
+        isinstance(asked, dict)
+        and asked.get("enabled") is not False
+        and asked.get("effort") != "none"
+        and not asked.get("exclude")
+    )
     if isinstance(asked, dict) and not wanted:
         return ""
     if not wanted and body.get("reasoning_effort") in (None, "none") and body.get("include_reasoning") is not True:

@@ -51,7 +51,15 @@ class Answer:
         if not self.reasoning:
             return []
         form = {"openai": "openai-responses-v1", "google": "google-gemini-v1"}.get(vendor, "anthropic-claude-v1")
-        return [{"type": "reasoning.text", "text": self.reasoning, "format": form, "index": 0, "signature": "bG9jYWwtc2lnbmF0dXJl"}]
+        return [
+            {
+                "type": "reasoning.text",
+                "text": self.reasoning,
+                "format": form,
+                "index": 0,
+                "signature": "bG9jYWwtc2lnbmF0dXJl",
+            }
+        ]
 
 
 @dataclass(slots=True)
@@ -84,7 +92,12 @@ def dump(value: Any) -> str:
 
 def completion(answer: Answer, envelope: Envelope) -> dict[str, Any]:
     """Give the whole answer as one chat.completion."""
-    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": answer.refusal, "reasoning": answer.reasoning or None}
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": answer.text,
+        "refusal": answer.refusal,
+        "reasoning": answer.reasoning or None,
+    }
     if details := answer.details(_vendor(envelope.model)):
         message["reasoning_details"] = details
     if answer.tool_calls:
@@ -92,7 +105,13 @@ def completion(answer: Answer, envelope: Envelope) -> dict[str, Any]:
         message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(wire_calls(answer.tool_calls))]
     message |= {name: value for name in ("annotations", "images") if (value := getattr(answer, name)) is not None}
     choices = [
-        {"logprobs": None, "finish_reason": answer.finish, "native_finish_reason": answer.finish, "index": index, "message": message}
+        {
+            "logprobs": None,
+            "finish_reason": answer.finish,
+            "native_finish_reason": answer.finish,
+            "index": index,
+            "message": message,
+        }
         for index in range(envelope.choices)
     ]
     usage = envelope.usage if answer.usage is None else answer.usage
@@ -103,12 +122,27 @@ def chunks(answer: Answer, envelope: Envelope) -> list[dict[str, Any]]:
     """Give the answer as the chunks of a stream, the one with the usage last."""
     outer = envelope.outer("chat.completion.chunk", answer)
     found = []
-    for delta, finish in [*((delta, None) for delta in _deltas(answer, envelope)), ({"role": "assistant", "content": ""}, answer.finish)]:
+    for delta, finish in [
+        *((delta, None) for delta in _deltas(answer, envelope)),
+        ({"role": "assistant", "content": ""}, answer.finish),
+    ]:
         for index in range(envelope.choices):
-            choice = {"index": index, "delta": delta, "finish_reason": finish, "native_finish_reason": finish, "logprobs": None}
+            choice = {
+                "index": index,
+                "delta": delta,
+                "finish_reason": finish,
+                "native_finish_reason": finish,
+                "logprobs": None,
+            }
             found.append({**outer, "choices": [choice]})
     usage = envelope.usage if answer.usage is None else answer.usage
-    empty = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "native_finish_reason": None, "logprobs": None}
+    empty = {
+        "index": 0,
+        "delta": {"role": "assistant", "content": ""},
+        "finish_reason": None,
+        "native_finish_reason": None,
+        "logprobs": None,
+    }
     return [*found, {**outer, "choices": [empty], "usage": usage}]
 
 
@@ -125,7 +159,9 @@ def _deltas(answer: Answer, envelope: Envelope) -> Iterable[dict[str, Any]]:
         for start in range(0, len(arguments), size):
             part = {"index": index, "function": {"arguments": arguments[start : start + size]}, "type": "function"}
             yield {"role": "assistant", "content": None, "tool_calls": [part]}
-    extras = {name: value for name in ("annotations", "images", "refusal") if (value := getattr(answer, name)) is not None}
+    extras = {
+        name: value for name in ("annotations", "images", "refusal") if (value := getattr(answer, name)) is not None
+    }
     if extras:
         yield {"role": "assistant", "content": "", **extras}
 
@@ -136,7 +172,12 @@ def _reasoning_deltas(answer: Answer, vendor: str) -> Iterable[dict[str, Any]]:
         rest = {name: value for name, value in detail.items() if name not in ("text", "signature")}
         text, signature = detail.get("text"), detail.get("signature")
         for piece in _PIECE.findall(text or ""):
-            yield {"role": "assistant", "content": "", "reasoning": piece, "reasoning_details": [{**rest, "text": piece}]}
+            yield {
+                "role": "assistant",
+                "content": "",
+                "reasoning": piece,
+                "reasoning_details": [{**rest, "text": piece}],
+            }
         if signature is not None or text is None:
             last = rest if signature is None else {**rest, "signature": signature}
             shown = detail.get("summary") if signature is None else None
@@ -162,7 +203,13 @@ def _vendor(model: str) -> str:
     return model.partition("/")[0].lstrip("~")
 
 
-def events(found: Iterable[Mapping[str, Any] | str | bytes], *, done: bool = True, comments: int = 1, comment: str = "KILO PROCESSING") -> list[bytes]:
+def events(
+    found: Iterable[Mapping[str, Any] | str | bytes],
+    *,
+    done: bool = True,
+    comments: int = 1,
+    comment: str = "KILO PROCESSING",
+) -> list[bytes]:
     """Write chunks as server-sent events; text and bytes go out as they are."""
     pieces = [f": {comment}\n\n".encode()] * comments
     for chunk in found:
@@ -185,7 +232,9 @@ def merged(found: Iterable[Any], envelope: Envelope) -> dict[str, Any]:
         usage = chunk.get("usage") or usage
         for part in chunk.get("choices") or ():
             index = part.get("index", 0)
-            choice = choices.setdefault(index, {"index": index, "finish_reason": None, "message": {"role": "assistant", "content": None}})
+            choice = choices.setdefault(
+                index, {"index": index, "finish_reason": None, "message": {"role": "assistant", "content": None}}
+            )
             choice |= {name: value for name, value in part.items() if name != "delta" and value is not None}
             _add_delta(choice["message"], part.get("delta") or {})
     return {**outer, "choices": [choices[index] for index in sorted(choices)], "usage": usage}
@@ -212,7 +261,12 @@ def _add_calls(calls: list[dict[str, Any]], parts: Iterable[Mapping[str, Any]]) 
         function = part.get("function") or {}
         known = next((call for call in calls if call["index"] == part.get("index", 0)), None)
         if known is None:
-            known = {"index": part.get("index", 0), "id": part.get("id"), "type": "function", "function": {"name": "", "arguments": ""}}
+            known = {
+                "index": part.get("index", 0),
+                "id": part.get("id"),
+                "type": "function",
+                "function": {"name": "", "arguments": ""},
+            }
             calls.append(known)
         known["id"] = known["id"] or part.get("id")
         known["function"]["name"] = known["function"]["name"] or function.get("name") or ""

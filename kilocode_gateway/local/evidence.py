@@ -10,15 +10,19 @@ from kilocode_gateway.local.words import STOP, stem, words
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})+(?:\.\d+)?|(?<![\w.])\d+(?:\.\d+)?(?!\w*@)")
 _NUMBER_WORDS = {
     word: value
-    for value, word in enumerate("zero _ two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split())
+    for value, word in enumerate(
+        "zero _ two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
+    )
     if word != "_"
 } | {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "dozen": 12}
-_WORD_NUMBER = re.compile(rf"\b({'|'.join(_NUMBER_WORDS)})\b", re.I)
-_QUOTED = re.compile(r"\"([^\"\n]{1,400})\"|(?<!\w)'([^'\n]{1,400})'(?!\w)|“([^”]{1,400})”|‘([^’]{1,400})’|「([^」]{1,400})」|«([^»]{1,400})»|`([^`\n]{1,400})`")
+_WORD_NUMBER = re.compile(rf"\b({'|'.join(_NUMBER_WORDS)})\b", re.IGNORECASE)
+_QUOTED = re.compile(
+    r"\"([^\"\n]{1,400})\"|(?<!\w)'([^'\n]{1,400})'(?!\w)|“([^”]{1,400})”|‘([^’]{1,400})’|「([^」]{1,400})」|«([^»]{1,400})»|`([^`\n]{1,400})`"
+)
 _CAPITAL = r"[^\W\d_a-z][\w'&.-]*\w|[A-Z]"
 _NAME = re.compile(rf"\b(?:{_CAPITAL})(?:\s+(?:of\s+|de\s+|the\s+)?(?:{_CAPITAL}))*(?:,\s[A-Z]{{2}}\b)?")
 _EXPRESSION = re.compile(r"[(\d][\d\s.()]*(?:[-+*/^%×÷][\d\s.()]*)+\d\)*|[(\d][\d\s.()]*(?:\*\*[\d\s.()]*)+")
-_SPOKEN = re.compile(r"(-?\d+(?:\.\d+)?)\s+(plus|minus|times|multiplied by|divided by|x)\s+(-?\d+(?:\.\d+)?)", re.I)
+_SPOKEN = re.compile(r"(-?\d+(?:\.\d+)?)\s+(plus|minus|times|multiplied by|divided by|x)\s+(-?\d+(?:\.\d+)?)", re.IGNORECASE)
 _SIGNS = {"plus": "+", "minus": "-", "times": "*", "multiplied by": "*", "divided by": "/", "x": "*"}
 _STARTERS = frozenset(
     "add and answer ask book calculate call check choose classify compare compute convert could create describe divide "
@@ -49,6 +53,8 @@ class Evidence:
     text: str
     hints: dict[str, object] = field(default_factory=dict)
     """Values that are known for properties of these names."""
+    told: str = ""
+    """What tools gave."""
     numbers: list[Found] = field(init=False)
     quoted: list[Found] = field(init=False)
     names: list[Found] = field(init=False)
@@ -56,10 +62,14 @@ class Evidence:
 
     def __post_init__(self) -> None:
         self.stems = {stem(word) for word in words(self.text)}
-        self.quoted = [self._found(next(filter(None, match.groups())), match.start()) for match in _QUOTED.finditer(self.text)]
+        self.quoted = [
+            self._found(next(filter(None, match.groups())), match.start()) for match in _QUOTED.finditer(self.text)
+        ]
         spans = [(found.start, found.start + len(found.value) + 2) for found in self.quoted]
         self.numbers = sorted(self._digits() + self._spelled(), key=lambda found: found.start)
-        self.names = [found for found in self._capitalised() if not any(start <= found.start < end for start, end in spans)]
+        self.names = [
+            found for found in self._capitalised() if not any(start <= found.start < end for start, end in spans)
+        ]
 
     def _found(self, value: str, start: int) -> Found:
         before = re.findall(r"[\w']+", self.text[max(0, start - 30) : start])
@@ -69,12 +79,17 @@ class Evidence:
         found = []
         for match in _NUMBER.finditer(self.text):
             start = match.start()
-            minus = self.text[start - 1 : start] == "-" and (start < 2 or not (self.text[start - 2].isalnum() or self.text[start - 2] == ")"))  # noqa: PLR2004 - room for a sign and what precedes it
+            minus = self.text[start - 1 : start] == "-" and (
+                start < 2 or not (self.text[start - 2].isalnum() or self.text[start - 2] == ")")
+            )  # noqa: PLR2004 - room for a sign and what precedes it
             found.append(self._found(("-" if minus else "") + match[0].replace(",", ""), start))
         return found
 
     def _spelled(self) -> list[Found]:
-        return [self._found(str(_NUMBER_WORDS[match[1].lower()]), match.start()) for match in _WORD_NUMBER.finditer(self.text)]
+        return [
+            self._found(str(_NUMBER_WORDS[match[1].lower()]), match.start())
+            for match in _WORD_NUMBER.finditer(self.text)
+        ]
 
     def _capitalised(self) -> list[Found]:
         found = []
@@ -105,17 +120,27 @@ class Evidence:
     @property
     def topic(self) -> str:
         """What the text is about, in a few words."""
-        if match := re.search(r"\b(?:about|on|regarding|of|for)\s+((?:[\w'-]+\s?){1,4})", self.text, re.I):
-            told = " ".join(word for word in match[1].split() if word.lower() not in STOP or word.lower() in ("and", "of"))
+        if self.expression:
+            return self.expression
+        if match := re.search(r"\b(?:about|on|regarding|of|for)\s+((?:[\w'-]+\s?){1,4})", self.text, re.IGNORECASE):
+            told = " ".join(
+                word for word in match[1].split() if word.lower() not in STOP or word.lower() in ("and", "of")
+            )
             if told.strip():
                 return told.strip()
-        said = [word for word in re.findall(r"[^\W\d_][\w'-]*", self.text) if word.lower() not in STOP and word.lower() not in _STARTERS]
+        said = [
+            word
+            for word in re.findall(r"[^\W\d_][\w'-]*", self.text)
+            if word.lower() not in STOP and word.lower() not in _STARTERS
+        ]
         return " ".join(said[:4]) or "this"
 
     def labelled(self, name_words: list[str]) -> str | None:
         """Give what follows a parameter's name: `city: Paris`, `city = Paris`, `city is Paris`."""
         label = r"[\s_-]*".join(map(re.escape, name_words))
-        match = re.search(rf"\b{label}\b\s*(?:[:=]|\bis\b|\bnamed\b|\bcalled\b)\s*[\"'`]?([^\"'`\n,;.!?]+)", self.text, re.I)
+        match = re.search(
+            rf"\b{label}\b\s*(?:[:=]|\bis\b|\bnamed\b|\bcalled\b)\s*[\"'`]?([^\"'`\n,;.!?]+)", self.text, re.IGNORECASE
+        )
         return match[1].strip() if match else None
 
     @staticmethod
@@ -123,6 +148,7 @@ class Evidence:
         """Use the first candidate that is unused and fits; None when there is none."""
         for found in candidates:
             if not found.used and (not callable(fits) or fits(found)):
-                found.used = True
+                for same in candidates:
+                    same.used = same.used or same.value == found.value
                 return found.value
         return None

@@ -1,7 +1,7 @@
 """Every error the gateway is known to give, by name: status, body form, headers.
 
-Bodies come in five forms: a plain string in `error`; an object with a string code; an object about credits; the upstream
-provider's object with a number as code; and {"success": false}. The gateway's server source of February 2026 and its
+Bodies come in five forms: a plain string in `error`; an object with a string code; an object about credits; the
+upstream provider's object with a number as code; and {"success": false}. The gateway's server source of February 2026 and its
 newest one are where they come from; "newest" bodies carry an `error_type`.
 """
 
@@ -43,12 +43,16 @@ class ErrorForm:
 
 def _text(status: int, error: str, message: str | None = None, kind: str | None = None, **headers: str) -> ErrorForm:
     body = {"error": error, **({"error_type": kind} if kind else {}), "message": message or error}
-    return ErrorForm(status, body, "text", {**_JSON, **{name.replace("_", "-"): value for name, value in headers.items()}})
+    return ErrorForm(
+        status, body, "text", {**_JSON, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    )
 
 
 def _code(status: int, code: str, message: str, kind: str | None = None, **headers: str) -> ErrorForm:
     body = {"error": {"code": code, "message": message}, **({"error_type": kind} if kind else {})}
-    return ErrorForm(status, body, "code", {**_JSON, **{name.replace("_", "-"): value for name, value in headers.items()}})
+    return ErrorForm(
+        status, body, "code", {**_JSON, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    )
 
 
 def _credit(title: str, message: str, balance: float) -> ErrorForm:
@@ -71,13 +75,27 @@ def _half(envelope: Envelope) -> list[dict[str, Any]]:
     return chunks(Answer(_HALF), envelope)[:-2]
 
 
-def _broken(*tail: dict[str, Any], body: dict[str, Any] | None = None, done: bool = False, half: bool = True) -> ErrorForm:
+def _broken(
+    *tail: dict[str, Any], body: dict[str, Any] | None = None, done: bool = False, half: bool = True
+) -> ErrorForm:
     """Make a stream that breaks: half an answer unless told otherwise, then these chunks."""
-    return ErrorForm(200, body or {}, "stream", stream=lambda envelope: [*(_half(envelope) if half else []), *tail], done=done)
+    return ErrorForm(
+        200, body or {}, "stream", stream=lambda envelope: [*(_half(envelope) if half else []), *tail], done=done
+    )
 
 
-_DISCONNECTED = {"code": 502, "message": "Provider disconnected unexpectedly", "metadata": {"provider_name": "LocalProvider", "error_type": "provider_unavailable"}}
-_RETURNED = {"error": {"code": 502, "message": "Provider returned error", "metadata": {"raw": "upstream is gone", "provider_name": "LocalProvider"}}}
+_DISCONNECTED = {
+    "code": 502,
+    "message": "Provider disconnected unexpectedly",
+    "metadata": {"provider_name": "LocalProvider", "error_type": "provider_unavailable"},
+}
+_RETURNED = {
+    "error": {
+        "code": 502,
+        "message": "Provider returned error",
+        "metadata": {"raw": "upstream is gone", "provider_name": "LocalProvider"},
+    }
+}
 _LIMITED = {"error": {"code": 429, "message": "Rate limited"}, "user_id": "org_local"}
 _ERROR_CHOICE = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "native_finish_reason": "error"}
 _COLLECT = "Data collection is required for this model. Please enable data collection to use this model or choose another model."
@@ -90,38 +108,74 @@ FORMS: dict[str, ErrorForm] = {
     # 400
     "invalid_json_400": _text(400, "Invalid request", "Could not parse request body. Please ensure it is valid JSON."),
     "malformed_json": _text(400, "Malformed JSON", kind="invalid_request"),
-    "invalid_path": _text(400, "Invalid path", "This endpoint only accepts the path `/chat/completions`.", "invalid_path"),
+    "invalid_path": _text(
+        400, "Invalid path", "This endpoint only accepts the path `/chat/completions`.", "invalid_path"
+    ),
     "invalid_request": _text(400, "Invalid request", "messages: expected an array.", "invalid_request"),
     "missing_client_ip": ErrorForm(400, {"error": "Unable to determine client IP"}, "text"),
     "data_collection_required": _text(400, _COLLECT, kind="data_collection_required"),
     "data_collection_required_feb": _text(400, _COLLECT),
-    "unsupported_field": _text(400, "Unsupported field", "providerOptions is not supported by this endpoint.", "unsupported_field"),
-    "api_kind_not_supported": _text(400, "This model does not support the chat completions API.", kind="api_kind_not_supported"),
+    "unsupported_field": _text(
+        400, "Unsupported field", "providerOptions is not supported by this endpoint.", "unsupported_field"
+    ),
+    "api_kind_not_supported": _text(
+        400, "This model does not support the chat completions API.", kind="api_kind_not_supported"
+    ),
     "byok_400": _text(400, "[BYOK] Your provider key is not valid for this model.", kind="byok_error"),
     "unknown_model_400": _upstream(400, "no/such-model is not a valid model ID"),
-    "provider_returned_error_400": _upstream(400, "Provider returned error", '{"error":{"message":"messages.1: tool_use ids must be unique"}}'),
+    "provider_returned_error_400": _upstream(
+        400, "Provider returned error", '{"error":{"message":"messages.1: tool_use ids must be unique"}}'
+    ),
     "dimensions": ErrorForm(
         400,
-        {"error": {"message": "Remove dimensions, or lower it to at most 1536.", "type": "invalid_request_error", "param": "dimensions", "code": None}},
+        {
+            "error": {
+                "message": "Remove dimensions, or lower it to at most 1536.",
+                "type": "invalid_request_error",
+                "param": "dimensions",
+                "code": None,
+            }
+        },
         "dimensions",
     ),
-    "context_length_exceeded": _text(400, "This request exceeds the model's context window.", _TOO_LONG, "context_length_exceeded"),
-    "context_length_upstream": _upstream(400, "This endpoint's maximum context length is 131072 tokens. However, you requested about 200000 tokens."),
+    "context_length_exceeded": _text(
+        400, "This request exceeds the model's context window.", _TOO_LONG, "context_length_exceeded"
+    ),
+    "context_length_upstream": _upstream(
+        400, "This endpoint's maximum context length is 131072 tokens. However, you requested about 200000 tokens."
+    ),
     "context_length_feb_500": _text(500, _TOO_LONG),
     # 401
-    "paid_model_auth_required": _code(401, "PAID_MODEL_AUTH_REQUIRED", "You need to sign in to use this model.", "paid_model_auth_required"),
+    "paid_model_auth_required": _code(
+        401, "PAID_MODEL_AUTH_REQUIRED", "You need to sign in to use this model.", "paid_model_auth_required"
+    ),
     "paid_model_auth_required_feb": _code(401, "PAID_MODEL_AUTH_REQUIRED", "You need to sign in to use this model."),
-    "invalid_token": _code(401, "INVALID_TOKEN", "The token is not valid.", "authentication_required", www_authenticate='Bearer error="invalid_token"'),
+    "invalid_token": _code(
+        401,
+        "INVALID_TOKEN",
+        "The token is not valid.",
+        "authentication_required",
+        www_authenticate='Bearer error="invalid_token"',
+    ),
     "promotion_limit": _code(
-        401, "PROMOTION_MODEL_LIMIT_REACHED", "Sign up to receive credits and to continue using free models.", "promotion_limit_reached"
+        401,
+        "PROMOTION_MODEL_LIMIT_REACHED",
+        "Sign up to receive credits and to continue using free models.",
+        "promotion_limit_reached",
     ),
     "success_false_401": ErrorForm(401, {"success": False, "error": "Invalid token (00000000)"}, "account"),
     "upstream_401": _upstream(401, "No auth credentials found"),
     # 402
-    "credit_402_never_paid": _credit("Paid Model - Credits Required", "This is a paid model. To use paid models, you need to add credits.", 0),
-    "credit_402_paid_before": _credit("Low Credit Warning!", "Add credits to continue, or switch to a free model", -0.5),
+    "credit_402_never_paid": _credit(
+        "Paid Model - Credits Required", "This is a paid model. To use paid models, you need to add credits.", 0
+    ),
+    "credit_402_paid_before": _credit(
+        "Low Credit Warning!", "Add credits to continue, or switch to a free model", -0.5
+    ),
     "byok_402": _text(402, "[BYOK] Your provider account is out of credits.", kind="byok_error"),
-    "insufficient_credits": ErrorForm(402, {"error": {"message": "Insufficient credits"}, "error_type": "insufficient_credits"}, "code"),
+    "insufficient_credits": ErrorForm(
+        402, {"error": {"message": "Insufficient credits"}, "error_type": "insufficient_credits"}, "code"
+    ),
     # 403
     "account_restricted": _text(403, "Request not allowed", "This account is restricted.", "account_restricted"),
     "organization_denied": _text(403, "You are not a member of this organization."),
@@ -130,7 +184,10 @@ FORMS: dict[str, ErrorForm] = {
     "upstream_403_moderation": _upstream(403, "Input was flagged by moderation", "flagged"),
     # 404
     "model_not_found": _text(
-        404, "The model no/such-model does not exist. Use an exact id of those listed at /models.", "The requested model could not be found.", "model_not_found"
+        404,
+        "The model no/such-model does not exist. Use an exact id of those listed at /models.",
+        "The requested model could not be found.",
+        "model_not_found",
     ),
     "model_not_found_feb": _text(404, "Model not found", "The requested model could not be found."),
     "model_not_allowed": _text(404, "Model not allowed for your team.", kind="model_not_allowed"),
@@ -143,13 +200,20 @@ FORMS: dict[str, ErrorForm] = {
     "408": _upstream(408, "Request timed out"),
     "no_organization_models_409": ErrorForm(409, {"error": "No models are available for this organization."}, "text"),
     "413": _upstream(413, "Request entity too large"),
-    "413_html": ErrorForm(413, "<html><body><h1>413 Payload Too Large</h1></body></html>", "html", {"content-type": "text/html"}),
+    "413_html": ErrorForm(
+        413, "<html><body><h1>413 Payload Too Large</h1></body></html>", "html", {"content-type": "text/html"}
+    ),
     "upgrade_required_426": _text(426, "Please update your editor extension.", kind="upgrade_required"),
     # 429
     "rate_limit_free": _text(429, "Rate limit exceeded", _FREE_LIMIT, "rate_limit_exceeded"),
     "rate_limit_feb": _text(429, "Rate limit exceeded", _FREE_LIMIT),
     "rate_limit_with_retry_after": _text(
-        429, "Rate limit exceeded", "Too many requests. Please try again later.", "rate_limit_exceeded", retry_after="1", retry_after_ms="20"
+        429,
+        "Rate limit exceeded",
+        "Too many requests. Please try again later.",
+        "rate_limit_exceeded",
+        retry_after="1",
+        retry_after_ms="20",
     ),
     "byok_429": _text(429, "[BYOK] Your provider account is rate limited.", kind="byok_error"),
     "provider_returned_error_429": _upstream(429, "Provider returned error", _RAW),
@@ -158,10 +222,14 @@ FORMS: dict[str, ErrorForm] = {
     "upstream_500": _upstream(500, "Internal Server Error"),
     "failed_to_fetch_models": _text(500, "Failed to fetch models", "The list could not be read."),
     "upstream_502": _upstream(502, "Provider returned error"),
-    "html_502": ErrorForm(502, "<html><body><h1>502 Bad Gateway</h1></body></html>", "html", {"content-type": "text/html; charset=utf-8"}),
+    "html_502": ErrorForm(
+        502, "<html><body><h1>502 Bad Gateway</h1></body></html>", "html", {"content-type": "text/html; charset=utf-8"}
+    ),
     "service_unavailable_503": _text(503, "Service Unavailable", _UNAVAILABLE, "temporarily_unavailable"),
     "service_unavailable_feb": _text(503, "Service Unavailable", _UNAVAILABLE),
-    "top_up_in_progress": _text(503, "Top-up in progress", "Your balance is being topped up. Try again.", "top_up_in_progress", retry_after="5"),
+    "top_up_in_progress": _text(
+        503, "Top-up in progress", "Your balance is being topped up. Try again.", "top_up_in_progress", retry_after="5"
+    ),
     "no_free_models": _text(503, "No free models are available.", kind="no_free_models_available"),
     "upstream_disconnect": _text(503, "The upstream closed the connection.", kind="upstream_disconnect"),
     "no_instances_503": _upstream(503, "No instances available"),
@@ -171,18 +239,30 @@ FORMS: dict[str, ErrorForm] = {
     # Inside a 200
     "error_in_200": ErrorForm(200, _LIMITED, "upstream"),
     "error_in_200_as_json_for_stream": ErrorForm(200, _RETURNED, "upstream"),
-    "credit_error_in_200": ErrorForm(200, {"error": {"message": "Insufficient credits", "code": 402}, "user_id": "org_local"}, "upstream"),
-    "html_200": ErrorForm(200, "<html><body>Welcome to the network. Please sign in.</body></html>", "html", {"content-type": "text/html"}),
+    "credit_error_in_200": ErrorForm(
+        200, {"error": {"message": "Insufficient credits", "code": 402}, "user_id": "org_local"}, "upstream"
+    ),
+    "html_200": ErrorForm(
+        200, "<html><body>Welcome to the network. Please sign in.</body></html>", "html", {"content-type": "text/html"}
+    ),
     "bad_json_200": ErrorForm(200, '{"id":"gen-1","choices":[{"index":0,"mess', "broken"),
     "empty_200": ErrorForm(200, "", "empty", {}),
     "no_choices_200": ErrorForm(200, {"id": "gen-1", "object": "chat.completion", "choices": []}, "broken"),
     "stream_error_first": _broken(_RETURNED, body=_RETURNED, done=True, half=False),
     "stream_error_mid": _broken(_LIMITED, body=_LIMITED),
-    "stream_error_mid_with_choices": _broken({"error": _DISCONNECTED, "choices": [_ERROR_CHOICE]}, body={"error": _DISCONNECTED}, done=True),
-    "stream_error_mid_gateway": _broken(
-        {"error": {"code": 503, "message": "The upstream closed the connection.", "type": "upstream_disconnect"}, "choices": []}, body={"error": _DISCONNECTED}
+    "stream_error_mid_with_choices": _broken(
+        {"error": _DISCONNECTED, "choices": [_ERROR_CHOICE]}, body={"error": _DISCONNECTED}, done=True
     ),
-    "stream_error_after": ErrorForm(200, _RETURNED, "stream", stream=lambda envelope: [*chunks(Answer(_HALF), envelope)[:-1], _RETURNED]),
+    "stream_error_mid_gateway": _broken(
+        {
+            "error": {"code": 503, "message": "The upstream closed the connection.", "type": "upstream_disconnect"},
+            "choices": [],
+        },
+        body={"error": _DISCONNECTED},
+    ),
+    "stream_error_after": ErrorForm(
+        200, _RETURNED, "stream", stream=lambda envelope: [*chunks(Answer(_HALF), envelope)[:-1], _RETURNED]
+    ),
     "stream_without_done": ErrorForm(200, {}, "stream", stream=lambda envelope: chunks(Answer(_HALF), envelope)),
     "stream_without_finish": _broken(),
     "stream_done_without_finish": _broken(done=True),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _EVENT_END = re.compile(rb"\r?\n\r?\n")
 
 
-class Modifiers(TypedDict, total=False):
+class RawModifiers(TypedDict, total=False):
     """The keyword arguments that every way to make a reply takes; `Faults` tells what each does."""
 
     delay: float
@@ -32,7 +32,6 @@ class Modifiers(TypedDict, total=False):
     stall_after: int | None
     stall: float
     keep_alive: float | None
-    headers: Mapping[str, str | None] | None
     content_type: str | None
     content_length: int | None
     transfer: Literal["chunked", "length", "close"] | None
@@ -41,6 +40,12 @@ class Modifiers(TypedDict, total=False):
     garbage: str | bytes | Sequence[str | bytes] | None
     newline: str
     gzip: bool | Literal["lie"]
+
+
+class Modifiers(RawModifiers, total=False):
+    """The same where headers are no argument of their own."""
+
+    headers: Mapping[str, str | None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Faults:
     chunk_delay: float | None = None
     """Seconds between two events of a stream, each written by itself."""
     split: int | Literal["event"] | None = None
-    """Bytes in each write (1: every byte by itself), or "event": each event by itself. Unless given, one large write."""
+    """Bytes in each write (1: every byte by itself), or "event": each event by itself; one large write unless given."""
     drop: bool = False
     """Close the connection instead of answering."""
     cut_after: int | None = None
@@ -209,23 +214,13 @@ def _frame(data: bytes) -> bytes:
 def _shape(reply: Rendered, faults: Faults) -> tuple[Rendered, str]:
     """Apply the faults that change bytes and headers; say how the body's end will be told."""
     headers = dict(reply.headers)
-    pieces = list(reply.pieces)
-    streams = reply.streams
-    if streams and len(pieces) == 1 and (faults.split or faults.chunk_delay or faults.garbage):
-        pieces = split_events(pieces[0])
-    if faults.garbage is not None:
-        pieces = _with_garbage(pieces, faults.garbage)
-    if faults.newline != "\n" and streams:
-        pieces = [piece.replace(b"\n", faults.newline.encode()) for piece in pieces]
-    if faults.prefix:
-        pieces.insert(0, _bytes(faults.prefix))
+    pieces = _pieces(reply, faults)
     if faults.content_type is not None:
         headers["content-type"] = faults.content_type
     if faults.gzip:
         headers["content-encoding"] = "gzip"
-        if faults.gzip != "lie":
-            pieces = [gzip.compress(b"".join(pieces))]
-    transfer = faults.transfer or ("chunked" if streams and faults.content_length is None else "length")
+    chunked = reply.streams and faults.content_length is None
+    transfer: str = faults.transfer or ("chunked" if chunked else "length")
     if reply.status in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):
         pieces, transfer = [], "none"
     for name, value in (faults.headers or {}).items():
@@ -233,6 +228,20 @@ def _shape(reply: Rendered, faults: Faults) -> tuple[Rendered, str]:
         if value is not None:
             headers[name.lower()] = value
     return Rendered(reply.status, headers, pieces), transfer
+
+
+def _pieces(reply: Rendered, faults: Faults) -> list[bytes]:
+    pieces = list(reply.pieces)
+    if reply.streams:
+        if len(pieces) == 1 and (faults.split or faults.chunk_delay or faults.garbage):
+            pieces = split_events(pieces[0])
+        if faults.newline != "\n":
+            pieces = [piece.replace(b"\n", faults.newline.encode()) for piece in pieces]
+    if faults.garbage is not None:
+        pieces = _with_garbage(pieces, faults.garbage)
+    if faults.prefix:
+        pieces.insert(0, _bytes(faults.prefix))
+    return [gzip.compress(b"".join(pieces))] if faults.gzip is True else pieces
 
 
 def _with_garbage(pieces: list[bytes], garbage: str | bytes | Sequence[str | bytes]) -> list[bytes]:

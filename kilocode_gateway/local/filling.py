@@ -12,11 +12,41 @@ from kilocode_gateway.local.words import STOP, stem, words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PLACES = {"city", "location", "place", "country", "town", "destination", "origin", "region", "address", "where", "capital", "area"}
-_WHOLE = {"query", "question", "input", "text", "message", "content", "prompt", "request", "task", "instruction", "search", "q", "sentence"}
+_PLACES = {
+    "city",
+    "location",
+    "place",
+    "country",
+    "town",
+    "destination",
+    "origin",
+    "region",
+    "address",
+    "where",
+    "capital",
+    "area",
+}
+_WHOLE = {
+    "query",
+    "question",
+    "input",
+    "text",
+    "message",
+    "content",
+    "prompt",
+    "request",
+    "task",
+    "instruction",
+    "search",
+    "q",
+    "sentence",
+}
 _SUMS = {"expression", "formula", "equation", "calculation", "expr", "math"}
 _DAYS = {"date", "day", "when", "time", "datetime", "deadline", "birthday"}
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+Z?)?|\b(?:today|tomorrow|yesterday|tonight|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b", re.I)
+_DATE = re.compile(
+    r"\d{4}-\d{2}-\d{2}(?:T[\d:.]+Z?)?|\b(?:today|tomorrow|yesterday|tonight|(?:mon|tues|wednes|thurs|fri|satur|sun)day)\b",
+    re.IGNORECASE,
+)
 _FORMATS: dict[str, tuple[str, str]] = {
     "date": (r"\d{4}-\d{2}-\d{2}", "2026-01-01"),
     "date-time": (r"\d{4}-\d{2}-\d{2}T[\d:.]+(?:Z|[+-]\d\d:\d\d)?", "2026-01-01T12:00:00Z"),
@@ -48,7 +78,9 @@ class _Filler:
             if isinstance(reference := found.pop("$ref", None), str):
                 target: Any = self.root
                 for part in reference.removeprefix("#").strip("/").split("/"):
-                    target = target.get(part.replace("~1", "/").replace("~0", "~"), {}) if isinstance(target, dict) else {}
+                    target = (
+                        target.get(part.replace("~1", "/").replace("~0", "~"), {}) if isinstance(target, dict) else {}
+                    )
                 found = {**(target if isinstance(target, dict) else {}), **found}
             elif isinstance(parts := found.pop("allOf", None), list):
                 for part in parts:
@@ -139,16 +171,32 @@ class _Filler:
             free = [number for number in self.evidence.numbers if not number.used]
             for number in free:
                 number.used = True
-            return [value for number in free if (value := _fitted(number.value, items, whole=items["type"] == "integer")) is not None]
+            return [
+                value
+                for number in free
+                if (value := _fitted(number.value, items, whole=items["type"] == "integer")) is not None
+            ]
         if isinstance(items.get("enum"), list):
             return [value for value in items["enum"] if _stems(str(value)) & self.evidence.stems]
-        if items.get("type", "string") == "string" and "properties" not in items and (match := _LIST.search(self.evidence.text)):
+        if (
+            items.get("type", "string") == "string"
+            and "properties" not in items
+            and (match := _LIST.search(self.evidence.text))
+        ):
             return [part for part in (part.strip(" \"'`") for part in re.split(r",|\band\b", match[1])) if part]
         return []
 
     def _choice(self, found: dict[str, Any], *, required: bool) -> Any:
-        said = [value for value in found["enum"] if isinstance(value, str) and _stems(value) and _stems(value) <= self.evidence.stems]
-        said += [value for value in found["enum"] if not isinstance(value, (str, bool)) and value is not None and self._says(value)]
+        said = [
+            value
+            for value in found["enum"]
+            if isinstance(value, str) and _stems(value) and _stems(value) <= self.evidence.stems
+        ]
+        said += [
+            value
+            for value in found["enum"]
+            if not isinstance(value, (str, bool)) and value is not None and self._says(value)
+        ]
         if said:
             return said[0]
         if "default" in found:
@@ -191,16 +239,24 @@ class _Filler:
         said = _stems(name) & self.evidence.stems
         if not said:
             return found.get("default", False if required else _MISSING)
+        return not self._denied(name)
+
+    def _denied(self, name: str) -> bool:
+        """Say whether the text wants this not to be."""
         label = words(name)[-1] if words(name) else name
-        denied = re.search(rf"\b(?:no|not|without|don't|never|isn't)\s+(?:\w+\s+)?{re.escape(label)}", self.evidence.text, re.I)
-        return not denied
+        return bool(
+            re.search(
+                rf"\b(?:no|not|without|don't|never|isn't)\s+(?:\w+\s+)?{re.escape(label)}", self.evidence.text, re.IGNORECASE
+            )
+        )
 
     def _string(self, found: dict[str, Any], name: str, *, required: bool) -> Any:
         value = self._said(found, name, required=required)
         if value is None:
-            if found.get("default") is not None or (not required and "default" in found):
+            mentioned = _stems(name) <= self.evidence.stems and not self._denied(name)
+            if found.get("default") is not None or (not required and not mentioned and "default" in found):
                 return found["default"]
-            if not required and not _stems(name) & self.evidence.stems:
+            if not required and not mentioned:
                 return _MISSING
             value = self._invented(name)
         return _shaped(value, found, self.evidence)
@@ -232,19 +288,30 @@ class _Filler:
         hints = own | set(words(str(found.get("description", ""))))
         place = own & _PLACES or (not own & {"name", "title"} and hints & _PLACES)
         if place:
-            before = {"origin": ("from",), "destination": ("to",)}.get(next(iter(own & {"origin", "destination"}), ""), PLACE_WORDS)
-            if name := evidence.take(evidence.names, lambda found: found.before in before) or evidence.take(evidence.names):
+            before = {"origin": ("from",), "destination": ("to",)}.get(
+                next(iter(own & {"origin", "destination"}), ""), PLACE_WORDS
+            )
+            if name := evidence.take(evidence.names, lambda found: found.before in before) or evidence.take(
+                evidence.names
+            ):
                 return name
             match = re.search(rf"\b(?:{'|'.join(PLACE_WORDS[:4])}|for)\s+(?:the\s+)?([a-z][\w-]+)", evidence.text)
             return match[1] if match and match[1] not in STOP else None
         if "name" in own or required:
             # Whoever is not "in", "at" or "from" somewhere is likelier a name than a place.
-            return evidence.take(evidence.names, lambda found: found.before not in PLACE_WORDS[:4]) or evidence.take(evidence.names)
+            return evidence.take(evidence.names, lambda found: found.before not in PLACE_WORDS[:4]) or evidence.take(
+                evidence.names
+            )
         return None
 
     def _invented(self, name: str) -> str:
-        label = " ".join(words(name)) or "value"
-        return f"The {label} about {self.evidence.topic}."
+        """Give a text where none is told: what the tools said, or one that says what it stands for."""
+        own = set(words(name))
+        if self.evidence.told:
+            return self.evidence.told
+        if own & _PLACES:
+            return "Paris"
+        return "Alex" if "name" in own else f"The {' '.join(words(name)) or 'value'} about {self.evidence.topic}."
 
 
 def _joined(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:

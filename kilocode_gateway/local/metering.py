@@ -87,7 +87,11 @@ def _message_tokens(message: Any) -> int:
     if not isinstance(message, dict):
         return 0
     content = message.get("content")
-    others = sum(1 for part in content if not (isinstance(part, dict) and "text" in part)) if isinstance(content, list) else 0
+    others = (
+        sum(1 for part in content if not (isinstance(part, dict) and "text" in part))
+        if isinstance(content, list)
+        else 0
+    )
     calls = message.get("tool_calls")
     return 3 + count_tokens(content_text(content)) + 85 * others + (count_tokens(json.dumps(calls)) if calls else 0)
 

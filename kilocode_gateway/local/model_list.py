@@ -54,14 +54,23 @@ _EFFORTS = {
     "opencode": {
         "family": "claude",
         "variants": {
-            effort: {"reasoning": {"enabled": True, "effort": effort}, "verbosity": effort} for effort in ("low", "medium", "high", "xhigh", "max")
+            effort: {"reasoning": {"enabled": True, "effort": effort}, "verbosity": effort}
+            for effort in ("low", "medium", "high", "xhigh", "max")
         },
     }
 }
 _CLAUDE = [*_TOOLS, *_REASONING, *_STRUCTURED, "verbosity"]
 
 FAMILY = [
-    _auto("kilo-auto/efficient", "Auto Efficient", 1_000_000, 65_536, ("-1", "-1"), autoRouting={"models": ["z-ai/glm-4.7-flash"]}, preferredIndex=0),
+    _auto(
+        "kilo-auto/efficient",
+        "Auto Efficient",
+        1_000_000,
+        65_536,
+        ("-1", "-1"),
+        autoRouting={"models": ["z-ai/glm-4.7-flash"]},
+        preferredIndex=0,
+    ),
     _auto("kilo-auto/balanced", "Auto Balanced", 1_000_000, 65_536, ("-1", "-1"), preferredIndex=1),
     _auto("kilo-auto/frontier", "Auto Frontier", 1_000_000, 128_000, ("-1", "-1"), preferredIndex=2),
     _auto("kilo-auto/free", "Auto Free", 256_000, 32_768, ("0", "0"), preferredIndex=3),
@@ -73,14 +82,80 @@ ELDER = [_auto("kilo/auto", "Kilo: Auto", 1_000_000, 64_000, ("0.000001", "0.000
 """What stood in their place in February 2026."""
 
 MODELS = [
-    _entry("anthropic/claude-opus-4.7", "Anthropic: Claude Opus 4.7", 1_000_000, 128_000, ("0.000005", "0.000025", "0.0000005"), _CLAUDE, [*_IMAGES, "pdf"], **_EFFORTS),
-    _entry("anthropic/claude-sonnet-4.6", "Anthropic: Claude Sonnet 4.6", 1_000_000, 64_000, ("0.000003", "0.000015", "0.0000003"), _CLAUDE, [*_IMAGES, "pdf"], **_EFFORTS),
-    _entry("anthropic/claude-opus-4.6", "Anthropic: Claude Opus 4.6", 1_000_000, 128_000, ("0.000005", "0.000025", "0.0000005"), _CLAUDE, [*_IMAGES, "pdf"]),
-    _entry("anthropic/claude-haiku-4.5", "Anthropic: Claude Haiku 4.5", 200_000, 64_000, ("0.000001", "0.000005", "0.0000001"), _CLAUDE, _IMAGES),
-    _entry("openai/gpt-5.4", "OpenAI: GPT-5.4", 400_000, 128_000, ("0.0000025", "0.000015", "0.00000025"), [*_TOOLS, *_REASONING, *_STRUCTURED, "seed"], [*_IMAGES, "file", "pdf"]),
-    _entry("openai/gpt-5.4-mini", "OpenAI: GPT-5.4 Mini", 400_000, 128_000, ("0.00000025", "0.000002"), [*_TOOLS, *_REASONING, *_STRUCTURED], [*_IMAGES, "file"]),
-    _entry("openai/gpt-4o-mini", "OpenAI: GPT-4o Mini", 128_000, 16_384, ("0.00000015", "0.0000006"), [*_TOOLS, *_STRUCTURED, "logprobs"], _IMAGES),
-    _entry("openai/o3", "OpenAI: o3", 200_000, 100_000, ("0.000002", "0.000008"), [*_TOOLS, *_REASONING, *_STRUCTURED], _IMAGES),
+    _entry(
+        "anthropic/claude-opus-4.7",
+        "Anthropic: Claude Opus 4.7",
+        1_000_000,
+        128_000,
+        ("0.000005", "0.000025", "0.0000005"),
+        _CLAUDE,
+        [*_IMAGES, "pdf"],
+        **_EFFORTS,
+    ),
+    _entry(
+        "anthropic/claude-sonnet-4.6",
+        "Anthropic: Claude Sonnet 4.6",
+        1_000_000,
+        64_000,
+        ("0.000003", "0.000015", "0.0000003"),
+        _CLAUDE,
+        [*_IMAGES, "pdf"],
+        **_EFFORTS,
+    ),
+    _entry(
+        "anthropic/claude-opus-4.6",
+        "Anthropic: Claude Opus 4.6",
+        1_000_000,
+        128_000,
+        ("0.000005", "0.000025", "0.0000005"),
+        _CLAUDE,
+        [*_IMAGES, "pdf"],
+    ),
+    _entry(
+        "anthropic/claude-haiku-4.5",
+        "Anthropic: Claude Haiku 4.5",
+        200_000,
+        64_000,
+        ("0.000001", "0.000005", "0.0000001"),
+        _CLAUDE,
+        _IMAGES,
+    ),
+    _entry(
+        "openai/gpt-5.4",
+        "OpenAI: GPT-5.4",
+        400_000,
+        128_000,
+        ("0.0000025", "0.000015", "0.00000025"),
+        [*_TOOLS, *_REASONING, *_STRUCTURED, "seed"],
+        [*_IMAGES, "file", "pdf"],
+    ),
+    _entry(
+        "openai/gpt-5.4-mini",
+        "OpenAI: GPT-5.4 Mini",
+        400_000,
+        128_000,
+        ("0.00000025", "0.000002"),
+        [*_TOOLS, *_REASONING, *_STRUCTURED],
+        [*_IMAGES, "file"],
+    ),
+    _entry(
+        "openai/gpt-4o-mini",
+        "OpenAI: GPT-4o Mini",
+        128_000,
+        16_384,
+        ("0.00000015", "0.0000006"),
+        [*_TOOLS, *_STRUCTURED, "logprobs"],
+        _IMAGES,
+    ),
+    _entry(
+        "openai/o3",
+        "OpenAI: o3",
+        200_000,
+        100_000,
+        ("0.000002", "0.000008"),
+        [*_TOOLS, *_REASONING, *_STRUCTURED],
+        _IMAGES,
+    ),
     _entry(
         "google/gemini-3.1-pro-preview",
         "Google: Gemini 3.1 Pro Preview",
@@ -90,15 +165,77 @@ MODELS = [
         [*_TOOLS, *_REASONING, *_STRUCTURED],
         ["text", "image", "file", "audio", "video", "pdf"],
     ),
-    _entry("x-ai/grok-4", "xAI: Grok 4", 256_000, None, ("0.000003", "0.000015"), [*_TOOLS, *_REASONING, *_STRUCTURED], _IMAGES),
-    _entry("moonshotai/kimi-k2.5", "MoonshotAI: Kimi K2.5", 262_144, 262_144, ("0.0000005", "0.0000028"), [*_TOOLS, *_REASONING], _IMAGES),
-    _entry("deepseek/deepseek-v3.2", "DeepSeek: DeepSeek V3.2", 163_840, 65_536, ("0.00000027", "0.0000004"), [*_TOOLS, *_REASONING, "response_format"]),
-    _entry("mistralai/mistral-large-2512", "Mistral: Mistral Large 3", 262_144, None, ("0.0000005", "0.0000015"), [*_TOOLS, *_STRUCTURED], _IMAGES),
-    _entry("z-ai/glm-4.7-flash", "Z.AI: GLM 4.7 Flash", 200_000, 131_072, ("0.00000007", "0.0000004"), [*_TOOLS, *_REASONING]),
-    _entry("google/gemma-4-26b-a4b-it", "Google: Gemma 4 26B", 262_144, 32_768, ("0.00000008", "0.00000035"), [*_TOOLS, *_REASONING], _IMAGES),
-    _entry("stepfun/step-3.7-flash:free", "StepFun: Step 3.7 Flash (free)", 256_000, 256_000, ("0", "0"), [*_TOOLS, *_REASONING]),
-    _entry("local/small-context", "Local: Small Context", 8_192, 4_096, ("0.0000001", "0.0000002"), [*_TOOLS, *_STRUCTURED]),
-    _entry("local/no-tools", "Local: No Tools", 32_768, 8_192, ("0.0000001", "0.0000001"), ["max_tokens", "temperature", "response_format"]),
+    _entry(
+        "x-ai/grok-4",
+        "xAI: Grok 4",
+        256_000,
+        None,
+        ("0.000003", "0.000015"),
+        [*_TOOLS, *_REASONING, *_STRUCTURED],
+        _IMAGES,
+    ),
+    _entry(
+        "moonshotai/kimi-k2.5",
+        "MoonshotAI: Kimi K2.5",
+        262_144,
+        262_144,
+        ("0.0000005", "0.0000028"),
+        [*_TOOLS, *_REASONING],
+        _IMAGES,
+    ),
+    _entry(
+        "deepseek/deepseek-v3.2",
+        "DeepSeek: DeepSeek V3.2",
+        163_840,
+        65_536,
+        ("0.00000027", "0.0000004"),
+        [*_TOOLS, *_REASONING, "response_format"],
+    ),
+    _entry(
+        "mistralai/mistral-large-2512",
+        "Mistral: Mistral Large 3",
+        262_144,
+        None,
+        ("0.0000005", "0.0000015"),
+        [*_TOOLS, *_STRUCTURED],
+        _IMAGES,
+    ),
+    _entry(
+        "z-ai/glm-4.7-flash",
+        "Z.AI: GLM 4.7 Flash",
+        200_000,
+        131_072,
+        ("0.00000007", "0.0000004"),
+        [*_TOOLS, *_REASONING],
+    ),
+    _entry(
+        "google/gemma-4-26b-a4b-it",
+        "Google: Gemma 4 26B",
+        262_144,
+        32_768,
+        ("0.00000008", "0.00000035"),
+        [*_TOOLS, *_REASONING],
+        _IMAGES,
+    ),
+    _entry(
+        "stepfun/step-3.7-flash:free",
+        "StepFun: Step 3.7 Flash (free)",
+        256_000,
+        256_000,
+        ("0", "0"),
+        [*_TOOLS, *_REASONING],
+    ),
+    _entry(
+        "local/small-context", "Local: Small Context", 8_192, 4_096, ("0.0000001", "0.0000002"), [*_TOOLS, *_STRUCTURED]
+    ),
+    _entry(
+        "local/no-tools",
+        "Local: No Tools",
+        32_768,
+        8_192,
+        ("0.0000001", "0.0000001"),
+        ["max_tokens", "temperature", "response_format"],
+    ),
     {
         "id": "local/odd",
         "name": "Local: Odd ($$$$)",
@@ -131,13 +268,22 @@ EMBEDDING_MODELS: dict[str, tuple[int, bool]] = {
 }
 """Id -> dimension, and whether a smaller one may be asked for."""
 
-_ALIASES = {"text-embedding-3-small": "openai/text-embedding-3-small", "text-embedding-3-large": "openai/text-embedding-3-large"}
+_ALIASES = {
+    "text-embedding-3-small": "openai/text-embedding-3-small",
+    "text-embedding-3-large": "openai/text-embedding-3-large",
+}
 
 
 def embedding_catalog() -> dict[str, Any]:
     """Give the answer of GET embedding-models."""
     models = [
-        {"id": id_, "name": id_.partition("/")[2], "dimension": dimension, "scoreThreshold": 0.4, **({} if selectable else {"dimensionMode": "fixed"})}
+        {
+            "id": id_,
+            "name": id_.partition("/")[2],
+            "dimension": dimension,
+            "scoreThreshold": 0.4,
+            **({} if selectable else {"dimensionMode": "fixed"}),
+        }
         for id_, (dimension, selectable) in EMBEDDING_MODELS.items()
     ]
     return {"defaultModel": "openai/text-embedding-3-small", "models": models, "aliases": _ALIASES}

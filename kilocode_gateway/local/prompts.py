@@ -15,12 +15,17 @@ from kilocode_gateway.local.words import STOP, stem, words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_CHOICE = re.compile(r"^\s*\((\d+)\)\s*(.*?)(?=^\s*\(\d+\)|^\s*-{6,}|\Z)", re.M | re.S)
-_ABOUT = re.compile(r"question: '(.*?)'\n", re.S)
-_REACT_TOOL = re.compile(r"> Tool Name: (?P<name>[^\n]+)\nTool Description: (?P<about>.*?)\nTool Args: (?P<args>\{[^\n]*\})", re.S)
-_OBSERVATION = re.compile(r"^\s*Observation:\s*(.*)", re.S)
-_FOLLOW_UP = re.compile(r"<?Follow[ -]Up (?:Message|Input|Question)>?:?\s*(.*?)\s*<?Standalone question>?:?\s*\Z", re.S | re.I)
-_DOCUMENT = re.compile(r"Document (\d+):\n(.*?)(?=\nDocument \d+:\n|\nQuestion:|\Z)", re.S)
+_CHOICE = re.compile(r"^\s*\((\d+)\)\s*(.*?)(?=^\s*\(\d+\)|^\s*-{6,}|\Z)", re.MULTILINE | re.DOTALL)
+_ABOUT = re.compile(r"question: '(.*?)'\n", re.DOTALL)
+_REACT_TOOL = re.compile(
+    r"> Tool Name: (?P<name>[^\n]+)\nTool Description: (?P<about>.*?)\nTool Args: (?P<args>\{[^\n]*\})", re.DOTALL
+)
+_OBSERVATION = re.compile(r"^\s*Observation:\s*(.*)", re.DOTALL)
+_FOLLOW_UP = re.compile(
+    r"(?:^|\n)[ \t]*<?Follow[ -]Up (?:Message|Input|Question)(?:>|:)\s*(.*?)\s*<?Standalone question>?:?\s*\Z",
+    re.DOTALL | re.IGNORECASE,
+)
+_DOCUMENT = re.compile(r"Document (\d+):\n(.*?)(?=\nDocument \d+:\n|\nQuestion:|\Z)", re.DOTALL)
 _REASON = "It has the most words in common with the question."
 _YES = 0.34
 """The share of a statement's words that must stand in the context for a YES."""
@@ -91,7 +96,7 @@ def _sub_question(user: str) -> dict[str, Any] | None:
     """Give the question and the tool it goes to."""
     tail = user.rpartition("<Tools>")[2]
     tools = next(json_objects(tail), None)
-    asked = re.search(r"<User Question>\s*(.*?)\s*(?:<Output>|\Z)", tail, re.S)
+    asked = re.search(r"<User Question>\s*(.*?)\s*(?:<Output>|\Z)", tail, re.DOTALL)
     if not tools or not asked:
         return None
     numbered = list(enumerate(tools.items()))
@@ -126,7 +131,9 @@ def _rank(user: str) -> str | None:
     options = [(int(match[1]), match[2]) for match in _DOCUMENT.finditer(tail)]
     if not asked or not options:
         return None
-    return "\n".join(f"Doc: {number}, Relevance: {max(1, 9 - place)}" for place, number in enumerate(_best(options, asked[1])))
+    return "\n".join(
+        f"Doc: {number}, Relevance: {max(1, 9 - place)}" for place, number in enumerate(_best(options, asked[1]))
+    )
 
 
 def _queries(user: str) -> str | None:
@@ -142,7 +149,11 @@ def _judge(user: str) -> str | None:
     """Say YES where the context has the words of what is to be judged."""
     if not re.search(r"\bYES\b[^.\n]{0,20}\bNO\b", user):
         return None
-    judged = re.search(r"(?:Information|Response|Query and Response)\s*:\s*(.*?)\n\s*(?:Context)\s*:\s*(.*?)(?:\n\s*Answer\b|\Z)", user.rpartition("examples")[2], re.S)
+    judged = re.search(
+        r"(?:Information|Response|Query and Response)\s*:\s*(.*?)\n\s*(?:Context)\s*:\s*(.*?)(?:\n\s*Answer\b|\Z)",
+        user.rpartition("examples")[2],
+        re.DOTALL,
+    )
     if not judged:
         return None
     wanted = {stem(word) for word in words(judged[1]) if word not in STOP}
@@ -157,7 +168,7 @@ def _schema(user: str) -> str | None:
     if not found:
         return None
     said = re.split(r"Here's a JSON schema|The output should be formatted|Here is the output schema|JSON schema", user)
-    text = said[0] if said[0].strip() else re.sub(r"```.*?```", " ", said[-1], flags=re.S)
+    text = said[0] if said[0].strip() else re.sub(r"```.*?```", " ", said[-1], flags=re.DOTALL)
     return json.dumps(fill(found[-1], Evidence(text, hints(user))), ensure_ascii=False)
 
 
@@ -181,24 +192,32 @@ def _react(everything: str, user: str, history: list[dict[str, Any]]) -> str:
 def plain(text: str) -> str:
     """Answer in a plain sentence that says what was asked; sums and what is to be said are done."""
     line = " ".join(text.split())
-    if match := re.match(r"(?:please\s+)?(?:say|repeat|reply with|respond with|answer with|echo)\b\s*:?\s*(?:exactly\s*:?\s*)?[\"'`]?(.+?)[\"'`]?\s*$", line, re.I):
+    if match := re.match(
+        r"(?:please\s+)?(?:say|repeat|reply with|respond with|answer with|echo)\b\s*:?\s*(?:exactly\s*:?\s*)?[\"'`]?(.+?)[\"'`]?\s*$",
+        line,
+        re.IGNORECASE,
+    ):
         said = match[1].rstrip(".!\"'` ")
         return f"{said[:1].upper()}{said[1:]}." if said else "Yes."
     if found := _sum(line):
         return found
     if not line:
         return "There was nothing to answer."
-    if re.fullmatch(r"(?:hello|hi|hey|good (?:morning|day|evening))\b.{0,12}", line, re.I):
+    if re.fullmatch(r"(?:hello|hi|hey|good (?:morning|day|evening))\b.{0,12}", line, re.IGNORECASE):
         return "Hello! This is the local gateway, which answers by rule."
     shown = line if len(line) <= 90 else f"{line[:90].rsplit(' ', 1)[0]} ..."  # noqa: PLR2004 - a short sentence
     return f"The local gateway, which is no model, was asked: {shown}"
 
 
 def _sum(line: str) -> str | None:
-    match = re.fullmatch(r"[\d\s.()+\-*/]{3,60}", expression) if (expression := Evidence(line).expression or "") else None
+    match = (
+        re.fullmatch(r"[\d\s.()+\-*/]{3,60}", expression) if (expression := Evidence(line).expression or "") else None
+    )
     two = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*([-+*/])\s*(-?\d+(?:\.\d+)?)", expression.strip()) if match else None
     if not two or (two[2] == "/" and not float(two[3])):
         return None
     first, second = float(two[1]), float(two[3])
-    value = {"+": first + second, "-": first - second, "*": first * second, "/": first / second if second else 0.0}[two[2]]
+    value = {"+": first + second, "-": first - second, "*": first * second, "/": first / second if second else 0.0}[
+        two[2]
+    ]
     return f"{two[1]} {two[2]} {two[3]} is {value:.10g}."

@@ -5,26 +5,59 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kilocode_gateway.local.words import stems
 
 _DASHES = r"\n?\s*-{6,}\s*?\n?"
 _ENDS = r"(?=\n\s*(?:Answer|Refined Answer|New Answer|Helpful Answer|Response|SUMMARY|Passage)\b|\Z)"
-_REFINE = re.compile(rf"The original query is as follows: (?P<q>.*?)\nWe have provided an existing answer: (?P<old>.*?)\nWe have the opportunity.*?{_DASHES}(?P<c>.*?){_DASHES}", re.S)
-_CHAT_REFINE = re.compile(r"New Context: (?P<c>.*?)\nQuery: (?P<q>.*?)\nOriginal Answer: (?P<old>.*?)\nNew Answer:", re.S)
-_SYSTEM_REFINE = re.compile(rf"existing answer using the provided context.*?{_DASHES}(?P<c>.*?){_DASHES}Existing Answer:\n(?P<old>.*?){_DASHES}", re.S)
-_LINED = re.compile(rf"(?:context|information|documents?|text)\b[^\n]*\n?{_DASHES}(?P<c>.*?)(?:{_DASHES}(?P<rest>.*)|\Z)", re.S | re.I)
-_TAGGED = re.compile(r"<(context|documents?|sources?)>\s*(?P<c>.*?)\s*</\1>", re.S | re.I)
+_REFINE = re.compile(
+    rf"The original query is as follows: (?P<q>.*?)\nWe have provided an existing answer: (?P<old>.*?)\nWe have the opportunity.*?{_DASHES}(?P<c>.*?){_DASHES}",
+    re.DOTALL,
+)
+_CHAT_REFINE = re.compile(
+    r"New Context: (?P<c>.*?)\nQuery: (?P<q>.*?)\nOriginal Answer: (?P<old>.*?)\nNew Answer:", re.DOTALL
+)
+_SYSTEM_REFINE = re.compile(
+    rf"existing answer using the provided context.*?{_DASHES}(?P<c>.*?){_DASHES}Existing Answer:\n(?P<old>.*?){_DASHES}",
+    re.DOTALL,
+)
+_LINED = re.compile(
+    rf"(?:context|information|documents?|text)\b[^\n]*\n?{_DASHES}(?P<c>.*?)(?:{_DASHES}(?P<rest>.*)|\Z)", re.DOTALL | re.IGNORECASE
+)
+_TAGGED = re.compile(r"<(context|documents?|sources?)>\s*(?P<c>.*?)\s*</\1>", re.DOTALL | re.IGNORECASE)
 _NAMED = re.compile(
     r"(?:^|\n|[.!?] +)[^\n]{0,200}\b(?:context|documents?|sources|excerpts?|passages?|notes)\b[^\n:]{0,80}:[ \t]*\n*(?P<c>.+?)(?=\n\s*(?:Question|Query|User question|Human|Instruction|Existing Answer)\s*:|\Z)",
-    re.S | re.I,
+    re.DOTALL | re.IGNORECASE,
 )
-_LOOSE = re.compile(r"\b(?:context|documents?|sources|excerpts?|passages?)\b[^\n]*\n\s*\n(?P<c>.+)\Z", re.S | re.I)
-_QUESTION = re.compile(rf"(?:^|\n)\s*(?:User )?(?:Query|Question)\s*:\s*(?P<q>.+?)(?=\n\s*(?:Context|Sources|Documents)\b[^\n]*:|\n\s*(?:Answer|Refined Answer|New Answer|Helpful Answer|Response)\b|\Z)", re.S | re.I)
-_SENTENCE = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)[\"')\]]*\s+(?=[A-Z0-9\"'`(\[*_À-ÞА-Я])|(?<=[。！？])")
-_METADATA = re.compile(r"^(?:file|file_path|file_name|file_type|file_size|page_label|source|url|title|author|creation_date|last_modified_date)\s*:", re.I)
-_SUMMARY = {"summar", "summary", "overview", "document", "main", "point", "topic", "gist", "context", "text", "describ", "outlin"}
+_LOOSE = re.compile(r"\b(?:context|documents?|sources|excerpts?|passages?)\b[^\n]*\n\s*\n(?P<c>.+)\Z", re.DOTALL | re.IGNORECASE)
+_QUESTION = re.compile(
+    rf"(?:^|\n)\s*(?:User )?(?:Query|Question)\s*:\s*(?P<q>.+?)(?=\n\s*(?:Context|Sources|Documents)\b[^\n]*:|\n\s*(?:Answer|Refined Answer|New Answer|Helpful Answer|Response)\b|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_SENTENCE = re.compile(
+    r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)[\"')\]]*\s+(?=[A-Z0-9\"'`(\[*_À-ÞА-Я])|(?<=[。！？])"
+)
+_METADATA = re.compile(
+    r"^(?:file|file_path|file_name|file_type|file_size|page_label|source|creation_date|last_modified_date)\s*:", re.IGNORECASE
+)
+_SUMMARY = {
+    "summar",
+    "summary",
+    "overview",
+    "document",
+    "main",
+    "point",
+    "topic",
+    "gist",
+    "context",
+    "text",
+    "describ",
+    "outlin",
+}
+_ITEM = re.compile(r"(?:[-*+•]|\d+[.)])\s+")
+_CODE, _ROW = 0.4, 0.8
+"""What a line of code or a heading, and a row of a table, count beside a sentence."""
 _UNKNOWN = "The context does not say."
 
 
@@ -75,18 +108,23 @@ def respond(asked: Asked) -> str:
     units = _units(asked.context)
     wanted = stems(asked.question)
     if not set(wanted) - _SUMMARY:
-        return " ".join(unit.text for unit in units if unit.weight >= 1)[:600].rsplit(" ", 1)[0] if not wanted or units else _UNKNOWN
-    found = _ranked(units, wanted)
+        return (
+            " ".join(unit.text for unit in units if unit.weight >= 1)[:600].rsplit(" ", 1)[0]
+            if not wanted or units
+            else _UNKNOWN
+        )
+    ranked = _ranked(units, wanted)
+    found = [unit for _, unit in ranked]
     if asked.existing is not None:
         old = _ranked(_units(asked.existing), wanted)
-        if not found or (old and _cover(old[0], wanted) >= _cover(found[0], wanted)):
+        if not found or (old and _cover(old[0][1], wanted) >= _cover(found[0], wanted)):
             return asked.existing
     if not found:
         return _UNKNOWN
     first = found[0]
     missing = set(wanted) - set(first.own) - first.heading
-    for unit in found[1:4]:
-        if len(missing & set(unit.own)) * 2 >= max(2, len(missing)) and unit.text != first.text:
+    for score, unit in ranked[1:4]:
+        if score * 2 >= ranked[0][0] and len(missing & set(unit.own)) * 2 >= max(2, len(missing)):
             return " ".join(one.text for one in units if one is first or one is unit)
     return first.text
 
@@ -95,8 +133,8 @@ def _cover(unit: _Unit, wanted: list[str]) -> int:
     return len(set(wanted) & set(unit.own))
 
 
-def _ranked(units: list[_Unit], wanted: list[str]) -> list[_Unit]:
-    """Order the units by how much of the question's rarer words they have; those with none are left out."""
+def _ranked(units: list[_Unit], wanted: list[str]) -> list[tuple[float, _Unit]]:
+    """Score the units by how much of the question's rarer words they have, best first; those with none are left out."""
     seen = Counter(part for unit in units for part in set(unit.own))
     rarity = {part: math.log(1 + (len(units) + 1) / (1 + seen[part])) + 0.1 for part in wanted}
     pairs = set(zip(wanted, wanted[1:], strict=False))
@@ -111,52 +149,78 @@ def _ranked(units: list[_Unit], wanted: list[str]) -> list[_Unit]:
         score *= unit.weight / (1 + 0.015 * len(unit.own))
         scored.append((-score, index, unit))
     scored.sort(key=lambda entry: entry[:2])
-    return [unit for _, _, unit in scored]
+    return [(-score, unit) for score, _, unit in scored]
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Cuts a context into sentences, list items, table rows and lines of code, each with its heading."""
+
+    units: list[_Unit] = field(default_factory=list)
+    heading: frozenset[str] = frozenset()
+    paragraph: list[str] = field(default_factory=list)
+    fence: list[str] | None = None
+    """The lines of code so far, inside of a fence."""
+    shown: str = ""
+    """The one line of code that the next paragraph goes on from."""
+
+    def flush(self) -> None:
+        """End a paragraph."""
+        for sentence in _SENTENCE.split(" ".join(self.paragraph)):
+            self.add(sentence.strip(), 1.0)
+        self.paragraph.clear()
+
+    def add(self, text: str, weight: float) -> None:
+        """Keep a unit, unless it stood there just before, as where chunks overlap."""
+        if text and not any(unit.text == text for unit in self.units[-50:]):
+            # A question never answers itself, and half a sentence from a chunk's edge answers worse than a whole one.
+            weight *= 0.5 if text.endswith("?") else 1.0
+            self.units.append(
+                _Unit(text, weight * (0.8 if weight == 1.0 and text[0].islower() else 1.0), self.heading, stems(text))
+            )
+
+    def read(self, line: str) -> None:
+        """Take the next line."""
+        if line.startswith("```"):
+            self._fence()
+        elif self.fence is not None:
+            self.fence.append(line)
+            self.add(line, _CODE)
+        elif line.startswith("|") and set(line) <= set("|-: "):
+            if self.units:
+                self.units[-1].weight = _CODE  # what stands above this line is the table's head
+        elif not line or set(line) <= set("-=*_"):
+            self.flush()
+        elif line.startswith("#"):
+            self.flush()
+            self.heading = frozenset(stems(line))
+            self.add(line.lstrip("# "), _CODE)
+        elif line.startswith("|"):
+            self.flush()
+            self.add(" | ".join(cell.strip() for cell in line.strip("|").split("|") if cell.strip()), _ROW)
+        elif _METADATA.match(line):
+            self.flush()
+        elif match := _ITEM.match(line):
+            self.flush()
+            self.paragraph.append(line[match.end() :])
+        else:
+            if self.shown and not self.paragraph and line[0].islower():
+                line = f"`{self.shown}` {line}"
+            self.shown = ""
+            self.paragraph.append(line)
+
+    def _fence(self) -> None:
+        self.flush()
+        if self.fence is None:
+            self.fence = []
+        else:
+            self.shown = self.fence[0] if len(self.fence) == 1 else ""
+            self.fence = None
 
 
 def _units(context: str) -> list[_Unit]:
-    """Cut a context into sentences, list items, table rows and lines of code, each with its heading."""
-    units: list[_Unit] = []
-    heading: frozenset[str] = frozenset()
-    paragraph: list[str] = []
-    fenced = False
-
-    def flush() -> None:
-        for sentence in _SENTENCE.split(" ".join(paragraph)):
-            if sentence.strip():
-                _add(units, sentence.strip(), 1.0, heading)
-        paragraph.clear()
-
-    for raw in context.splitlines():
-        line = raw.strip()
-        if line.startswith("```"):
-            flush()
-            fenced = not fenced
-        elif fenced:
-            _add(units, line, 0.4, heading)
-        elif not line or set(line) <= set("-=*_| :"):
-            flush()
-        elif line.startswith("#"):
-            flush()
-            heading = frozenset(stems(line))
-            _add(units, line.lstrip("# "), 0.4, frozenset())
-        elif line.startswith("|"):
-            flush()
-            _add(units, " | ".join(cell.strip() for cell in line.strip("|").split("|") if cell.strip()), 0.8, heading)
-        elif _METADATA.match(line):
-            flush()
-            _add(units, line, 0.3, frozenset())
-        elif re.match(r"(?:[-*+•]|\d+[.)])\s", line):
-            flush()
-            paragraph.append(re.sub(r"^(?:[-*+•]|\d+[.)])\s+", "", line))
-        else:
-            paragraph.append(line)
-    flush()
-    return units
-
-
-def _add(units: list[_Unit], text: str, weight: float, heading: frozenset[str]) -> None:
-    if text and not any(unit.text == text for unit in units[-50:]):
-        # A question never answers itself, and half a sentence from a chunk's edge answers worse than a whole one.
-        weight *= 0.5 if text.endswith("?") else 1.0
-        units.append(_Unit(text, weight * (0.8 if weight == 1.0 and text[0].islower() else 1.0), heading, stems(text)))
+    reader = _Reader()
+    for line in context.splitlines():
+        reader.read(line.strip())
+    reader.flush()
+    return reader.units

@@ -53,7 +53,9 @@ class RecordedRequest:
         return token if scheme.lower() == "bearer" and token not in ("", "anonymous") else None
 
     def __repr__(self) -> str:
-        headers = {name: "**********" if name in _SECRET_HEADERS else mask(value) for name, value in self.headers.items()}
+        headers = {
+            name: "**********" if name in _SECRET_HEADERS else mask(value) for name, value in self.headers.items()
+        }
         body = mask(self.body[:_SHOWN].decode("utf-8", "replace")) + ("..." if len(self.body) > _SHOWN else "")
         if self.key and len(self.key) >= _SHORTEST_KEY:
             body = body.replace(self.key, "**********")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Unpack
 
-    from kilocode_gateway.local.faults import Modifiers
+    from kilocode_gateway.local.faults import Modifiers, RawModifiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,33 @@ class Reply:
             **faults: See `Faults`.
 
         """
-        answer = Answer(text, reasoning, reasoning_details, tool_calls, annotations, images, refusal, finish_reason, usage, model, provider)
-        return cls(lambda context: render_answer(answer, context, done=done, comments=comments), Faults(**faults), f"text {text!r:.40}")
+        answer = Answer(
+            text,
+            reasoning,
+            reasoning_details,
+            tool_calls,
+            annotations,
+            images,
+            refusal,
+            finish_reason,
+            usage,
+            model,
+            provider,
+        )
+        return cls(
+            lambda context: render_answer(answer, context, done=done, comments=comments),
+            Faults(**faults),
+            f"text {text!r:.40}",
+        )
 
     @classmethod
     def chunks(
-        cls, parts: Iterable[Mapping[str, Any] | str | bytes], *, done: bool = True, comments: int = 1, **faults: Unpack[Modifiers]
+        cls,
+        parts: Iterable[Mapping[str, Any] | str | bytes],
+        *,
+        done: bool = True,
+        comments: int = 1,
+        **faults: Unpack[Modifiers],
     ) -> Reply:
         """Answer with exactly these chunks; a request without stream gets them put together into one completion.
 
@@ -119,7 +140,7 @@ class Reply:
         status: int,
         body: bytes | str | dict[str, Any] | list[Any] = b"",
         headers: Mapping[str, str] | None = None,
-        **faults: Unpack[Modifiers],
+        **faults: Unpack[RawModifiers],
     ) -> Reply:
         """Answer with exactly this: a body that is an object becomes JSON; its content type is guessed unless given."""
         data = body if isinstance(body, bytes) else (body if isinstance(body, str) else dump(body)).encode()
@@ -136,7 +157,9 @@ class Reply:
 
         def render(context: Context) -> Rendered:
             if form.stream is not None and context.stream:
-                return Rendered(200, dict(STREAM), events(form.stream(context.envelope), done=form.done, comment=context.comment))
+                return Rendered(
+                    200, dict(STREAM), events(form.stream(context.envelope), done=form.done, comment=context.comment)
+                )
             return Rendered(form.status, dict(form.headers), [form.body_bytes(context.envelope)])
 
         return cls(render, Faults(**faults), name)

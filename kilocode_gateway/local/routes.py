@@ -11,7 +11,17 @@ from kilocode_gateway.local.answerer import answer
 from kilocode_gateway.local.chat import Envelope, dump
 from kilocode_gateway.local.faults import Rendered
 from kilocode_gateway.local.metering import Meter
-from kilocode_gateway.local.model_list import ELDER, EMBEDDING_MODELS, ENDED, FAMILY, LEGACY, MODELS, embedding_catalog, is_free, resolve
+from kilocode_gateway.local.model_list import (
+    ELDER,
+    EMBEDDING_MODELS,
+    ENDED,
+    FAMILY,
+    LEGACY,
+    MODELS,
+    embedding_catalog,
+    is_free,
+    resolve,
+)
 from kilocode_gateway.local.reply import JSON, Context, Reply, render_answer
 
 if TYPE_CHECKING:
@@ -46,12 +56,14 @@ class Gateway:
     models: Sequence[Mapping[str, Any]] | None = None
     """Entries instead of its own."""
     meter: Meter = field(default_factory=Meter)
-    entries: list[dict[str, Any]] = field(init=False)
+    entries: list[Any] = field(init=False)
     by_id: dict[str, dict[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
         own = [*(FAMILY if self.newest else ELDER), *MODELS]
-        self.entries = own if self.models is None else [dict(entry) if isinstance(entry, dict) else entry for entry in self.models]
+        self.entries = (
+            own if self.models is None else list(self.models)
+        )
         listed = [entry for entry in self.entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
         self.by_id = {entry["id"].strip().lower(): entry for entry in reversed(listed)}
 
@@ -89,7 +101,9 @@ class Gateway:
             body = {}
         body = body if isinstance(body, dict) else {}
         model = body.get("model")
-        return self._context(body, resolve(model, request.headers.get("x-kilocode-mode")) if isinstance(model, str) else "")
+        return self._context(
+            body, resolve(model, request.headers.get("x-kilocode-mode")) if isinstance(model, str) else ""
+        )
 
     def _context(self, body: dict[str, Any], model: str) -> Context:
         entry = self.by_id.get(model.lower())
@@ -114,7 +128,7 @@ class Gateway:
             return Rendered(204)
         if request.method in ("GET", "HEAD"):
             if path == "models":
-                return json_reply({"data": self._listed(request)}, **{"cache-control": "public, s-maxage=60"})
+                return json_reply({"data": self._listed(request)}, cache_control="public, s-maxage=60")
             if self.newest and path == "embedding-models":
                 return json_reply(embedding_catalog())
             if self.newest and path.startswith("models/") and path.endswith("/endpoints"):
@@ -130,12 +144,24 @@ class Gateway:
             paid = "kilo-auto/balanced" if self.newest else "anthropic/claude-sonnet-4.6"
             return json_reply({"defaultModel": paid if known else free, "defaultFreeModel": free})
         if path not in ("/api/profile", "/api/profile/balance") and not path.startswith("/api/organizations/"):
-            return Rendered(404, {"content-type": "text/html; charset=utf-8"}, [b"<html><body><h1>404</h1></body></html>"])
+            return Rendered(
+                404, {"content-type": "text/html; charset=utf-8"}, [b"<html><body><h1>404</h1></body></html>"]
+            )
         if not known:
             return self._error("success_false_401")
         if path == "/api/profile":
-            user = {"id": "00000000-0000-4000-8000-000000000001", "email": "user@example.com", "name": "Local User", "image": None}
-            return json_reply({"user": user, "organizations": [{"id": "00000000-0000-4000-8000-000000000002", "name": "Local", "role": "owner"}]})
+            user = {
+                "id": "00000000-0000-4000-8000-000000000001",
+                "email": "user@example.com",
+                "name": "Local User",
+                "image": None,
+            }
+            return json_reply(
+                {
+                    "user": user,
+                    "organizations": [{"id": "00000000-0000-4000-8000-000000000002", "name": "Local", "role": "owner"}],
+                }
+            )
         if path == "/api/profile/balance":
             return json_reply({"balance": self.balance, "isDepleted": self.balance <= 0})
         if path.endswith("/models"):
@@ -159,7 +185,11 @@ class Gateway:
             "quantization": None,
             "context_length": entry.get("context_length"),
             "max_completion_tokens": top.get("max_completion_tokens"),
-            "pricing": {name: pricing[name] for name in ("prompt", "completion", "input_cache_read", "input_cache_write") if name in pricing},
+            "pricing": {
+                name: pricing[name]
+                for name in ("prompt", "completion", "input_cache_read", "input_cache_write")
+                if name in pricing
+            },
             "uptime_last_30m": 100,
         }
         return json_reply({"data": {"id": entry["id"], "name": entry.get("name"), "endpoints": [endpoint]}})
@@ -206,7 +236,8 @@ class Gateway:
         asked = body["model"].strip().lower()
         entry = self.by_id.get(asked)
         free = is_free(entry, asked)
-        provider = body.get("provider") if isinstance(body.get("provider"), dict) else {}
+        given = body.get("provider")
+        provider: dict[str, Any] = given if isinstance(given, dict) else {}
         self._require(provider.get("data_collection") in (None, "allow", "deny"), "invalid_request")
         self._admit(request, free=free)
         limit = body.get("max_tokens", body.get("max_completion_tokens"))
@@ -222,8 +253,13 @@ class Gateway:
     def _unknown(self, model: str) -> Rendered:
         if self.newest:
             text = f"The model {model} does not exist. Use an exact id of those listed at /models."
-            return json_reply({"error": text, "error_type": "model_not_found", "message": "The requested model could not be found."}, 404)
-        return json_reply({"error": {"message": f"{model} is not a valid model ID", "code": 400}, "user_id": "org_local"}, 400)
+            return json_reply(
+                {"error": text, "error_type": "model_not_found", "message": "The requested model could not be found."},
+                404,
+            )
+        return json_reply(
+            {"error": {"message": f"{model} is not a valid model ID", "code": 400}, "user_id": "org_local"}, 400
+        )
 
     def _upstream(self, request: RecordedRequest, body: dict[str, Any], entry: dict[str, Any] | None) -> Rendered:
         """Answer as the model behind the gateway would."""
@@ -248,10 +284,22 @@ class Gateway:
         if model not in EMBEDDING_MODELS:
             raise Refusal(self._unknown(model))
         if not texts:
-            raise Refusal(json_reply({"error": {"message": "input: expected a text or a list of texts", "code": 400}, "user_id": "org_local"}, 400))
+            raise Refusal(
+                json_reply(
+                    {
+                        "error": {"message": "input: expected a text or a list of texts", "code": 400},
+                        "user_id": "org_local",
+                    },
+                    400,
+                )
+            )
         dimension, selectable = EMBEDDING_MODELS[model]
         wanted = body.get("dimensions", dimension)
-        fits = isinstance(wanted, int) and not isinstance(wanted, bool) and (1 <= wanted <= dimension if selectable else wanted == dimension)
+        fits = (
+            isinstance(wanted, int)
+            and not isinstance(wanted, bool)
+            and (1 <= wanted <= dimension if selectable else wanted == dimension)
+        )
         if not fits:
             text = f"Remove dimensions, or {f'lower it to at most {dimension}' if selectable else f'set it to {dimension}'}: {model} gives {dimension}."
             error = {"message": text, "type": "invalid_request_error", "param": "dimensions", "code": None}
@@ -261,13 +309,21 @@ class Gateway:
 
 def json_reply(body: Any, status: int = 200, **headers: str) -> Rendered:
     """Make a JSON reply."""
-    return Rendered(status, {**JSON, **headers}, [dump(body).encode()])
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Rendered(status, {**JSON, **named}, [dump(body).encode()])
 
 
 def _malformed(messages: Iterable[Any]) -> str | None:
     """Say what an upstream would refuse in the messages, or None."""
     for index, message in enumerate(messages):
-        if not isinstance(message, dict) or message.get("role") not in ("system", "developer", "user", "assistant", "tool", "function"):
+        if not isinstance(message, dict) or message.get("role") not in (
+            "system",
+            "developer",
+            "user",
+            "assistant",
+            "tool",
+            "function",
+        ):
             return f"messages[{index}]: expected an object with a role of system, user, assistant or tool"
     return None
 

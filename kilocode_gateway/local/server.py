@@ -144,7 +144,9 @@ class LocalGateway:
             self._stopping.clear()
             family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
             self._listener = socket.create_server((self._host, self._wanted_port), family=family, backlog=_BACKLOG)
-            self._acceptor = threading.Thread(target=self._accept, args=(self._listener,), name="local-gateway", daemon=True)
+            self._acceptor = threading.Thread(
+                target=self._accept, args=(self._listener,), name="local-gateway", daemon=True
+            )
             self._acceptor.start()
         return self
 
@@ -172,7 +174,9 @@ class LocalGateway:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -246,10 +250,15 @@ class LocalGateway:
             reply = self._gateway.reply(request)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client must not wait for an answer for ever
             sys.stderr.write(f"LocalGateway failed on {request!r}: {error!r}\n")
-            return Rendered(500, {"content-type": "text/plain"}, [f"LocalGateway failed: {error!r}".encode()]), NO_FAULTS
+            return Rendered(
+                500, {"content-type": "text/plain"}, [f"LocalGateway failed: {error!r}".encode()]
+            ), NO_FAULTS
         return reply, scripted.faults if scripted else self._pace(reply)
 
     def _pace(self, reply: Rendered) -> Faults:
         if not self._delay and self._tokens_per_second is None:
             return NO_FAULTS
-        return Faults(delay=self._delay, chunk_delay=1 / self._tokens_per_second if self._tokens_per_second and reply.streams else None)
+        return Faults(
+            delay=self._delay,
+            chunk_delay=1 / self._tokens_per_second if self._tokens_per_second and reply.streams else None,
+        )

@@ -15,14 +15,31 @@ if TYPE_CHECKING:
 
 _FITS = 2.0
 """The least score with which a tool is called where none has to be."""
-_DULL = {"tool", "function", "call", "value", "result", "number", "return", "answer", "provide", "useful", "information", "str", "int"}
+_DULL = {
+    "tool",
+    "function",
+    "call",
+    "value",
+    "result",
+    "number",
+    "return",
+    "answer",
+    "provide",
+    "useful",
+    "information",
+    "str",
+    "int",
+}
 _SYNONYMS = (
     (r"\d\s*\+\s*\d|\bplus\b|\bsum\b|\badd(?:ed|ing)?\b", {"add", "sum", "plus", "addition"}),
     (r"\d\s*[*x×]\s*\d|\btimes\b|\bmultipl\w+|\bproduct\b", {"multiply", "product", "times", "multiplication"}),
     (r"\d\s+-\s+\d|\bminus\b|\bsubtract\w*|\bdifference\b", {"subtract", "minus", "difference", "subtraction"}),
     (r"\d\s*/\s*\d|\bdivided?\b", {"divide", "division", "quotient"}),
     (r"\d\s*\^\s*\d|\bpower\b|\bsquared?\b", {"power", "square", "exponent"}),
-    (r"\d\s*[-+*/^×]\s*\d|\bcalculate\b|\bcompute\b|\bplus\b|\btimes\b|\bminus\b", {"calculate", "calculator", "math", "arithmetic", "compute", "expression"}),
+    (
+        r"\d\s*[-+*/^×]\s*\d|\bcalculate\b|\bcompute\b|\bplus\b|\btimes\b|\bminus\b",
+        {"calculate", "calculator", "math", "arithmetic", "compute", "expression"},
+    ),
     (r"\bsunny|\brain\w*|\bforecast\b|\btemperature\b|\bhot\b|\bcold\b", {"weather", "forecast", "temperature"}),
     (r"\bwhat time\b|\bclock\b|\bo'clock\b", {"time", "clock", "now"}),
 )
@@ -44,7 +61,13 @@ class Tool:
             function = entry.get("function") if isinstance(entry, dict) else None
             if isinstance(function, dict) and isinstance(function.get("name"), str):
                 parameters = function.get("parameters")
-                found.append(cls(function["name"], str(function.get("description") or ""), parameters if isinstance(parameters, dict) else {}))
+                found.append(
+                    cls(
+                        function["name"],
+                        str(function.get("description") or ""),
+                        parameters if isinstance(parameters, dict) else {},
+                    )
+                )
         return found
 
     @property
@@ -86,7 +109,7 @@ def _said(text: str) -> set[str]:
     """List the stems of a text, and of other words for what it says."""
     found = _telling(text)
     for pattern, synonyms in _SYNONYMS:
-        if re.search(pattern, text, re.I):
+        if re.search(pattern, text, re.IGNORECASE):
             found |= {stem(word) for word in synonyms}
     return found
 

@@ -14,7 +14,7 @@ STOP = frozenset(
     "can could did do does doing down each few for from further had has have having he her here hers him his how i if in "
     "into is it its itself just let me more most my no nor not now of off on once only or other our out over own please "
     "same she should so some such tell than that the their them then there these they this those through to too under "
-    "until up us use using very was we were what when where which while who whom whose why will with would you your give "
+    "until up us use using happens happen very was we were what when where which while who whom whose why will with would you your give "
     "given show want need like get".split()
 )
 """Words that say little of what a text is about."""
@@ -40,7 +40,20 @@ def cut_to_tokens(text: str, most: int) -> str:
 def stem(word: str) -> str:
     """Cut the commonest endings off a lower-case word, so that its forms meet."""
     word = word.removesuffix("'s")
-    for ending, least in (("ations", 5), ("ation", 5), ("ings", 5), ("ing", 5), ("ies", 5), ("ied", 5), ("ed", 5), ("ers", 6), ("er", 6), ("ly", 5), ("es", 5), ("s", 4)):
+    for ending, least in (
+        ("ations", 5),
+        ("ation", 5),
+        ("ings", 5),
+        ("ing", 5),
+        ("ies", 5),
+        ("ied", 5),
+        ("ed", 5),
+        ("ers", 6),
+        ("er", 6),
+        ("ly", 5),
+        ("es", 5),
+        ("s", 4),
+    ):
         if word.endswith(ending) and len(word) >= least and not word.endswith("ss"):
             word = word[: -len(ending)] + ("y" if ending in ("ies", "ied") else "")
             break
