@@ -3,65 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import difflib
-import html
-import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from kilocode_gateway import bundled, cache
+from kilocode_gateway import cache
 from kilocode_gateway.config import GatewayConfig
-from kilocode_gateway.errors import AuthenticationError, ConfigurationError, KiloCodeError, MalformedReplyError
-from kilocode_gateway.http import get
+from kilocode_gateway.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    KiloCodeError,
+    MalformedReplyError,
+    TimeoutExceededError,
+)
+from kilocode_gateway.flights import Flight
+from kilocode_gateway.http import Answer, aget, get
 from kilocode_gateway.listing import read_listing
-from kilocode_gateway.models import SUCCESSORS, ModelInfo, parse_model_ref
+from kilocode_gateway.model_map import ModelMap, UnknownModelError
 
 if TYPE_CHECKING:
-    Identity = tuple[str, str | None]
+    from kilocode_gateway.cache import Identity
+    from kilocode_gateway.model_map import Source
 
-Source = Literal["gateway", "cache", "stale cache", "bundled"]
+__all__ = ["Catalog", "UnknownModelError"]
 
 _log = logging.getLogger("kilocode_gateway")
 
+FETCH_SECONDS = 5.0
+"""How long a fetch may take, unless the caller says otherwise."""
 RETRY_SECONDS = 60.0
 """How long a failed fetch is not tried again."""
-_ROWS_SHOWN = 30
+# The fetch keeps to its limit by itself, and says better what it waited for; who waits for it gives it this much more.
+_GRACE = 0.25
 
 
-class UnknownModelError(ConfigurationError, KeyError):
-    """The catalog has no such model. `details["nearest"]` lists similar ids."""
-
-
-class Catalog(Mapping[str, ModelInfo]):
+class Catalog(ModelMap):
     """The models of one gateway, by id: those that were discovered, then those of the bundled fallback.
 
     Look a model up by any form of its name: `catalog["kilo/auto"]`, `catalog["kilocode/anthropic/claude-sonnet-4.6"]`.
+    Where the gateway knows `kilo/auto` only under its newer name, it has the facts of that one.
     Make one with `Catalog.discover()`.
     """
-
-    def __init__(
-        self,
-        entries: Mapping[str, Mapping[str, Any] | bytes],
-        *,
-        source: Source,
-        fetched: float | None = None,
-        skipped: int = 0,
-    ) -> None:
-        self.source: Source = source
-        """Where the list comes from: the gateway just now, the disk, the disk though it is too old, or the package."""
-        self.skipped = skipped
-        """How many entries of the gateway's list could not be read."""
-        self._fetched = fetched
-        self._discovered = frozenset(entries)
-        self._rows: dict[str, Mapping[str, Any] | bytes] = dict(entries)
-        for entry in bundled.ENTRIES:
-            self._rows.setdefault(entry["id"], entry)
-        self._infos: dict[str, ModelInfo] = {}
 
     @classmethod
     def discover(
@@ -71,7 +55,7 @@ class Catalog(Mapping[str, ModelInfo]):
         api_key: object | None = None,
         base_url: str | None = None,
         organization_id: str | None = None,
-        timeout: float = 5.0,
+        timeout: float = FETCH_SECONDS,
         refresh: bool = False,
         http_client: Any = None,
     ) -> Catalog:
@@ -95,7 +79,8 @@ class Catalog(Mapping[str, ModelInfo]):
         """
         if config is None:
             config = GatewayConfig.resolve(api_key=api_key, base_url=base_url, organization_id=organization_id)
-        return _memory.of(config.identity).discover(config, timeout, http_client, refresh=refresh)
+        seconds = _checked(timeout, http_client)
+        return _memory.of(config.identity).discover(config, seconds, http_client, refresh=refresh)
 
     @classmethod
     async def adiscover(
@@ -105,22 +90,20 @@ class Catalog(Mapping[str, ModelInfo]):
         api_key: object | None = None,
         base_url: str | None = None,
         organization_id: str | None = None,
-        timeout: float = 5.0,  # noqa: ASYNC109 - a limit in seconds, as everywhere here
+        timeout: float = FETCH_SECONDS,  # noqa: ASYNC109 - a limit in seconds, as everywhere here
         refresh: bool = False,
+        http_async_client: Any = None,
     ) -> Catalog:
-        """Do what `discover` does, without blocking the event loop."""
+        """Do what `discover` does, without blocking the event loop; a client that is handed in is an async one."""
         if config is None:
             config = GatewayConfig.resolve(api_key=api_key, base_url=base_url, organization_id=organization_id)
-        slot = _memory.of(config.identity)
-        known = None if refresh else slot.fresh()
-        if known is not None:
-            return known
-        return await asyncio.to_thread(slot.discover, config, timeout, None, refresh=refresh)
+        seconds = _checked(timeout, http_async_client)
+        return await _memory.of(config.identity).adiscover(config, seconds, http_async_client, refresh=refresh)
 
     @classmethod
     def at_hand(cls, config: GatewayConfig) -> Catalog:
         """Give what is known without a request: from memory, else from the disk however old, else bundled."""
-        return _memory.of(config.identity).at_hand(config.identity)
+        return _memory.of(config.identity).at_hand()
 
     @classmethod
     def look(cls, config: GatewayConfig, *, http_client: Any = None) -> Catalog:
@@ -130,254 +113,224 @@ class Catalog(Mapping[str, ModelInfo]):
         background, so that a later look finds it.
         """
         slot = _memory.of(config.identity)
-        known = slot.fresh()
-        if known is not None:
-            return known
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return slot.discover(config, 5.0, http_client, refresh=False)
-        slot.begin(config)
-        return slot.at_hand(config.identity)
+            return slot.discover(config, FETCH_SECONDS, http_client, refresh=False)
+        slot.begin(config, http_client)
+        return slot.at_hand()
 
     @classmethod
     def bundled(cls) -> Catalog:
         """Give the models that come with the package."""
         return _BUNDLED
 
-    @property
-    def age(self) -> float | None:
-        """Seconds since the list was fetched; None for the bundled one."""
-        return None if self._fetched is None else max(0.0, time.time() - self._fetched)
 
-    def is_discovered(self, id_: str) -> bool:
-        """Say whether the gateway itself listed this very id."""
-        return id_ in self._discovered
-
-    def __getitem__(self, reference: str) -> ModelInfo:
-        id_ = self._id(reference)
-        info = self._infos.get(id_) if id_ is not None else None
-        if info is not None:
-            return info
-        if id_ is None:
-            near = self.nearest(reference)
-            hint = (
-                f"Did you mean {' or '.join(repr(name) for name in near)}?"
-                if near
-                else "`list(catalog)` gives the ids."
-            )
-            msg = f"The catalog (source: {self.source}) has no model {reference!r}. {hint}"
-            raise UnknownModelError(msg, nearest=near)
-        row = self._rows[id_]
-        info = self._infos[id_] = ModelInfo.from_entry(json.loads(row) if isinstance(row, bytes) else row)
-        return info
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __contains__(self, reference: object) -> bool:
-        return isinstance(reference, str) and bool(reference.strip()) and self._id(reference) is not None
-
-    def _id(self, reference: str) -> str | None:
-        id_ = parse_model_ref(reference)
-        successor = SUCCESSORS.get(id_)
-        if successor in self._discovered and id_ not in self._discovered:
-            return successor
-        return id_ if id_ in self._rows else None
-
-    def find(
-        self,
-        text: str | None = None,
-        *,
-        vision: bool | None = None,
-        tools: bool | None = None,
-        reasoning: bool | None = None,
-        structured_output: bool | None = None,
-        free: bool | None = None,
-        min_context: int | None = None,
-        sort: Literal["price", "context", "name"] | None = None,
-    ) -> list[ModelInfo]:
-        """Give the models that meet every condition.
-
-        Args:
-            text: Words that all stand in the id, the name or the description.
-            vision: Whether images go in. For this and the next three, None means that it does not matter.
-            tools: Whether it calls tools.
-            reasoning: Whether it reasons.
-            structured_output: Whether answers can be held to a JSON schema.
-            free: Whether it is free.
-            min_context: The least context window, in tokens.
-            sort: `price` (cheapest first, unknown last), `context` (largest first) or `name`; else the gateway's order.
-
-        """
-        words = text.lower().split() if text else []
-        wanted = [
-            (name, value)
-            for name, value in (
-                ("supports_vision", vision),
-                ("supports_tools", tools),
-                ("supports_reasoning", reasoning),
-                ("supports_structured_output", structured_output),
-                ("is_free", free),
-            )
-            if value is not None
-        ]
-        found = [
-            info
-            for info in self.values()
-            if all(getattr(info, name) is value for name, value in wanted)
-            and (min_context is None or (info.context_window or 0) >= min_context)
-            and all(word in f"{info.id} {info.name} {info.description}".lower() for word in words)
-        ]
-        return found if sort is None else sorted(found, key=_ORDERS[sort])
-
-    def nearest(self, reference: str, n: int = 3) -> list[str]:
-        """Give the ids that look most like a reference, best first."""
-        wanted = reference.strip().lower()
-        names = {id_.lower(): id_ for id_ in self._rows}
-        tails = {lower.rpartition("/")[2]: id_ for lower, id_ in names.items()}
-        close = [names[name] for name in difflib.get_close_matches(wanted, names, n=n, cutoff=0.6)]
-        close += [tails[name] for name in difflib.get_close_matches(wanted.rpartition("/")[2], tails, n=n, cutoff=0.6)]
-        return list(dict.fromkeys(close))[:n]
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Give every model as plain JSON, for a table or a data frame."""
-        return [info.to_dict() for info in self.values()]
-
-    def __repr__(self) -> str:
-        age = "" if self.age is None else f", age={self.age:.0f} s"
-        return f"Catalog({len(self)} models, source={self.source!r}{age})"
-
-    def _repr_html_(self) -> str:
-        head = "".join(
-            f"<th>{name}</th>" for name in ("id", "context", "USD/M in", "USD/M out", "tools", "images", "reasoning")
-        )
-        rows = "".join(_html_row(self[id_]) for id_ in list(self)[:_ROWS_SHOWN])
-        more = f"<p>and {len(self) - _ROWS_SHOWN} more</p>" if len(self) > _ROWS_SHOWN else ""
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
-
-
-def _html_row(info: ModelInfo) -> str:
-    def price(value: object) -> str:
-        return "varies" if value is None else f"{value:.2f}"
-
-    abilities = (info.supports_tools, info.supports_vision, info.supports_reasoning)
-    cells = [
-        info.id,
-        f"{info.context_window or '?':,}" if info.context_window else "?",
-        price(info.pricing.input),
-        price(info.pricing.output),
-    ]
-    cells += ["yes" if able else "" for able in abilities]
-    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
-
-
-def _price_order(info: ModelInfo) -> tuple[bool, Any, str]:
-    price = info.pricing
-    known = price.input is not None and price.output is not None
-    return (not known, (price.input or 0) + (price.output or 0) if known else 0, info.id)
-
-
-_ORDERS: dict[str, Any] = {
-    "price": _price_order,
-    "context": lambda info: (-(info.context_window or 0), info.id),
-    "name": lambda info: info.id,
-}
+def _checked(timeout: object, client: Any) -> float:
+    """Give the time limit, once it and the client can be used."""
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
+        msg = f"The timeout of a fetch must be a positive number of seconds, got {timeout!r}."
+        raise ConfigurationError(msg)
+    if getattr(client, "is_closed", False):
+        msg = "The HTTP client that was handed in is closed. Hand in an open one, or none."
+        raise ConfigurationError(msg)
+    return float(timeout)
 
 
 class _Slot:
-    """What is known of one gateway and organization in this process."""
+    """What this process knows of one gateway and organization, and the fetch that is under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Identity, catalog: Catalog | None = None) -> None:
+        self.identity = identity
+        self.catalog = catalog
         self._lock = threading.Lock()
-        self._catalog: Catalog | None = None
+        self._flight: Flight[Catalog] | None = None
         self._failed = float("-inf")
-        self._fetching: threading.Thread | None = None
+        self._sought = float("-inf")
 
-    def fresh(self) -> Catalog | None:
-        known = self._catalog
-        if known is None:
-            return None
-        if known.source == "stale cache" or known.age is None or known.age > cache.TIME_TO_LIVE:
-            return known if time.monotonic() - self._failed < RETRY_SECONDS else None
-        return known
+    def at_hand(self) -> Catalog:
+        if self.catalog is None and time.monotonic() - self._sought >= RETRY_SECONDS:
+            self._read_disk()
+        return self.catalog or _BUNDLED
 
-    def at_hand(self, identity: Identity) -> Catalog:
-        if self._catalog is None:
-            self._catalog = _from_disk(identity)
-        return self._catalog or _BUNDLED
+    def discover(self, config: GatewayConfig, seconds: float, client: Any, *, refresh: bool) -> Catalog:
+        while True:
+            entered = self._enter(seconds, refresh=refresh)
+            if isinstance(entered, Catalog):
+                return entered
+            flight, mine = entered
+            if mine:
+                self._launch(flight, config, seconds, client)
+            flight.wait(seconds + _GRACE)
+            result = self._result(flight, config, seconds)
+            if result is not None:
+                return result
 
-    def discover(self, config: GatewayConfig, timeout: float, http_client: Any, *, refresh: bool) -> Catalog:
+    async def adiscover(self, config: GatewayConfig, seconds: float, client: Any, *, refresh: bool) -> Catalog:
+        while True:
+            entered = self._enter(seconds, refresh=refresh, waits=True)
+            if isinstance(entered, Catalog):
+                return entered
+            flight, mine = entered
+            if mine and client is not None:
+                await self._fly_here(flight, config, seconds, client)
+            elif mine:
+                self._launch(flight, config, seconds, None)
+            await flight.wait_async(seconds + _GRACE)
+            result = self._result(flight, config, seconds)
+            if result is not None:
+                return result
+
+    def begin(self, config: GatewayConfig, client: Any) -> None:
+        """Fetch in the background, where a fetch is due."""
+        entered = self._enter(FETCH_SECONDS, refresh=False)
+        if not isinstance(entered, Catalog) and entered[1]:
+            self._launch(entered[0], config, FETCH_SECONDS, client)
+
+    def _enter(self, seconds: float, *, refresh: bool, waits: bool = False) -> Catalog | tuple[Flight[Catalog], bool]:
+        """Give the catalog where nothing has to be fetched, else the fetch to wait for and whether the asker does it.
+
+        Args:
+            seconds: How long a fetch may take.
+            refresh: Whether a fresh list and a recent failure count.
+            waits: Whether the asker waits without blocking its thread.
+
+        """
+        if not refresh:
+            known = self._good_enough()
+            if known is None and (self._flight is None or self._flight.done):
+                # Another process may have fetched it.
+                self._read_disk()
         with self._lock:
-            if not refresh:
-                self.at_hand(config.identity)
-                known = self.fresh()
-                if known is not None:
-                    return known
-                if time.monotonic() - self._failed < RETRY_SECONDS:
-                    return self.at_hand(config.identity)
-            try:
-                self._catalog = _fetch(config, timeout, http_client)
-            except (KiloCodeError, ValueError) as exc:
-                self._failed = time.monotonic()
-                self._catalog = _as_stale(self._catalog or _from_disk(config.identity))
-                _warn(config, exc, self.at_hand(config.identity))
-            return self.at_hand(config.identity)
+            known = None if refresh else self._good_enough()
+            if known is not None:
+                return known
+            flight = self._flight
+            if flight is not None and not flight.done and (waits or flight.thread != threading.get_ident()):
+                return flight, False
+            self._flight = Flight(seconds)
+            return self._flight, True
 
-    def begin(self, config: GatewayConfig) -> None:
-        if time.monotonic() - self._failed < RETRY_SECONDS or (
-            self._fetching is not None and self._fetching.is_alive()
-        ):
+    def _good_enough(self) -> Catalog | None:
+        known = self.catalog
+        if known is not None and known.source != "stale cache" and cache.is_fresh(known.fetched or 0.0):
+            return known
+        return (known or _BUNDLED) if time.monotonic() - self._failed < RETRY_SECONDS else None
+
+    def _read_disk(self) -> None:
+        kept = cache.load(self.identity)
+        if kept is None:
+            self._sought = time.monotonic()
             return
-        self._fetching = threading.Thread(
-            target=self._fetch_quietly, args=(config,), name="kilocode-gateway-catalog", daemon=True
+        source: Source = "cache" if cache.is_fresh(kept.fetched) else "stale cache"
+        self._keep(Catalog(kept.lines, source=source, fetched=kept.fetched, skipped=kept.skipped))
+
+    def _keep(self, found: Catalog) -> None:
+        with self._lock:
+            if self.catalog is None or (self.catalog.fetched or 0.0) < (found.fetched or 0.0):
+                self.catalog = found
+
+    def _launch(self, flight: Flight[Catalog], config: GatewayConfig, seconds: float, client: Any) -> None:
+        # A thread of its own: an event loop is not blocked, a cancelled asker takes nobody along, and whoever has
+        # waited long enough can go.
+        thread = threading.Thread(
+            target=self._fly, args=(flight, config, seconds, client), name="kilocode-gateway-catalog", daemon=True
         )
-        self._fetching.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            self._fly(flight, config, seconds, client)
 
-    def _fetch_quietly(self, config: GatewayConfig) -> None:
-        with contextlib.suppress(ConfigurationError):
-            self.discover(config, 5.0, None, refresh=False)
+    def _fly(self, flight: Flight[Catalog], config: GatewayConfig, seconds: float, client: Any) -> None:
+        try:
+            try:
+                answer = get(config, "models", timeout=seconds, client=client)
+            except AuthenticationError:
+                if (anybody := _anonymous(config)) is None:
+                    raise
+                answer = get(anybody, "models", timeout=flight.seconds_left, client=client)
+            self._land(flight, _read(config, answer))
+        except Exception as exc:  # noqa: BLE001 - a client that was handed in may raise anything
+            self._fail(flight, config, exc)
+
+    async def _fly_here(self, flight: Flight[Catalog], config: GatewayConfig, seconds: float, client: Any) -> None:
+        """Fetch with a client that belongs to this event loop."""
+        flight.thread = threading.get_ident()
+        try:
+            async with asyncio.timeout(seconds):
+                try:
+                    answer = await aget(config, "models", timeout=seconds, client=client)
+                except AuthenticationError:
+                    if (anybody := _anonymous(config)) is None:
+                        raise
+                    answer = await aget(anybody, "models", timeout=flight.seconds_left, client=client)
+                self._land(flight, await asyncio.to_thread(_read, config, answer))
+        except TimeoutError:
+            self._fail(flight, config, _too_slow(config, seconds))
+        except Exception as exc:  # noqa: BLE001 - a client that was handed in may raise anything
+            self._fail(flight, config, exc)
+        finally:
+            flight.abandon()
+
+    def _land(self, flight: Flight[Catalog], found: Catalog) -> None:
+        with self._lock:
+            self.catalog = found
+            self._failed = float("-inf")
+        flight.land(found)
+
+    def _fail(self, flight: Flight[Catalog], config: GatewayConfig, reason: Exception) -> None:
+        if self.catalog is None:
+            self._read_disk()
+        with self._lock:
+            if flight.done:
+                return
+            if self.catalog is not None and self.catalog.source != "stale cache":
+                self.catalog = self.catalog.as_stale()
+            self._failed = time.monotonic()
+            given = self.catalog or _BUNDLED
+            flight.land(given)
+        _warn(config, reason, given)
+
+    def _result(self, flight: Flight[Catalog], config: GatewayConfig, seconds: float) -> Catalog | None:
+        """Give what a flight came to, once nobody waits for it any longer; None where it has to be tried anew."""
+        if flight.done:
+            return flight.result()
+        reason = _too_slow(config, seconds)
+        if flight.overdue:
+            self._fail(flight, config, reason)
+            return flight.result()
+        given = self.at_hand()
+        _warn(config, reason, given)
+        return given
 
 
-def _fetch(config: GatewayConfig, timeout: float, http_client: Any) -> Catalog:
-    try:
-        answer = get(config, "models", timeout=timeout, client=http_client)
-    except AuthenticationError:
-        if config.api_key is None or config.organization_id is not None:
-            raise
-        # The list needs no key; a gateway that refuses a bad one still shows the list to anybody.
-        anonymous = GatewayConfig(base_url=config.base_url, feature=config.feature)
-        answer = get(anonymous, "models", timeout=timeout, client=http_client)
+def _anonymous(config: GatewayConfig) -> GatewayConfig | None:
+    """Drop a key that was refused: the list needs none, and the gateway's own client does the same (autumn 2026)."""
+    if config.api_key is None or config.organization_id is not None:
+        return None
+    return GatewayConfig(base_url=config.base_url, feature=config.feature)
+
+
+def _read(config: GatewayConfig, answer: Answer) -> Catalog:
     try:
         listing = read_listing(answer.body)
-    except (ValueError, RecursionError) as exc:
-        reason = str(exc) if not isinstance(exc, json.JSONDecodeError) else "it is not JSON"
-        msg = f"The answer from {answer.url} is not a model list: {reason}."
+    except ValueError as exc:
+        msg = f"The answer from {answer.url} is not a model list: {exc}."
         raise MalformedReplyError(msg, status=answer.status, url=answer.url) from None
-    fetched = time.time()
-    cache.save(config.identity, listing.lines, fetched)
-    return Catalog(listing.entries, source="gateway", fetched=fetched, skipped=listing.skipped)
+    fetched = cache.now()
+    cache.save(config.identity, listing.lines, fetched, skipped=listing.skipped)
+    return Catalog(listing.lines, source="gateway", fetched=fetched, skipped=listing.skipped)
 
 
-def _from_disk(identity: Identity) -> Catalog | None:
-    kept = cache.load(identity)
-    if kept is None:
-        return None
-    return Catalog(kept.lines, source="cache" if kept.age <= cache.TIME_TO_LIVE else "stale cache", fetched=kept.time)
+def _too_slow(config: GatewayConfig, seconds: float) -> KiloCodeError:
+    url = config.url("models")
+    return TimeoutExceededError(f"The answer from {url} took longer than {seconds:g} seconds.", url=url)
 
 
-def _as_stale(known: Catalog | None) -> Catalog | None:
-    if known is not None:
-        known.source = "stale cache"
-    return known
-
-
-def _warn(config: GatewayConfig, reason: BaseException, given: Catalog) -> None:
+def _warn(config: GatewayConfig, reason: Exception, given: Catalog) -> None:
     what = "the bundled models" if given.source == "bundled" else f"the list of {given.age or 0:.0f} seconds ago"
-    _log.warning("The models of %s could not be discovered, so %s stand in. %s", config.base_url, what, reason)
+    told = str(reason) if isinstance(reason, KiloCodeError) else f"{type(reason).__name__}: {reason}"
+    _log.warning("The models of %s could not be discovered, so %s stand in. %s", config.base_url, what, told)
 
 
 class _Memory:
@@ -391,21 +344,24 @@ class _Memory:
         slot = self._slots.get(identity)
         if slot is None:
             with self._lock:
-                slot = self._slots.setdefault(identity, _Slot())
+                slot = self._slots.setdefault(identity, _Slot(identity))
         return slot
+
+    def copy(self) -> _Memory:
+        """Keep what is known, but no lock and no fetch: those are of the process that was forked."""
+        fresh = _Memory()
+        fresh._slots = {identity: _Slot(identity, slot.catalog) for identity, slot in list(self._slots.items())}
+        return fresh
 
 
 _BUNDLED = Catalog({}, source="bundled")
 _memory = _Memory()
 
 
-def _forget_locks_after_fork() -> None:
-    # A fetch may have held a lock when the process was copied. What was known stays known.
-    global _memory
-    old, _memory = _memory, _Memory()
-    for identity, slot in old._slots.items():  # noqa: SLF001 - the same room
-        _memory.of(identity)._catalog = slot._catalog  # noqa: SLF001 - the same room
+def _copy_after_fork() -> None:
+    global _memory  # noqa: PLW0603 - what belongs to a process is replaced with the process
+    _memory = _memory.copy()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_locks_after_fork)
+    os.register_at_fork(after_in_child=_copy_after_fork)
