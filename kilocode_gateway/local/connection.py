@@ -6,10 +6,13 @@ import contextlib
 import socket
 import struct
 import sys
-import threading
 import time
+from typing import TYPE_CHECKING
 
 from kilocode_gateway.local.recorded import RecordedRequest
+
+if TYPE_CHECKING:
+    import threading
 
 _READ = 65536
 _MOST_HEADER_BYTES = 262_144

@@ -8,30 +8,47 @@ from dataclasses import dataclass, field
 from kilocode_gateway.local.words import STOP, stem, words
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:,\d{3})+(?:\.\d+)?|(?<![\w.])\d+(?:\.\d+)?(?!\w*@)")
+_SMALL = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _NUMBER_WORDS = {
-    word: value
-    for value, word in enumerate(
-        "zero _ two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen".split()
-    )
-    if word != "_"
-} | {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "hundred": 100, "dozen": 12}
+    **{word: value for value, word in enumerate(_SMALL, start=2)},
+    "zero": 0,
+    "twenty": 20,
+    "thirty": 30,
+    "forty": 40,
+    "fifty": 50,
+    "hundred": 100,
+}
+"""Not "one": it is seldom a number."""
 _WORD_NUMBER = re.compile(rf"\b({'|'.join(_NUMBER_WORDS)})\b", re.IGNORECASE)
+_MARKS = (
+    ('"', '"'),
+    ("\u201c", "\u201d"),
+    ("\u2018", "\u2019"),
+    ("\u300c", "\u300d"),
+    ("\u00ab", "\u00bb"),
+    ("`", "`"),
+)
+"""Opening and closing quotation marks."""
 _QUOTED = re.compile(
-    r"\"([^\"\n]{1,400})\"|(?<!\w)'([^'\n]{1,400})'(?!\w)|“([^”]{1,400})”|‘([^’]{1,400})’|「([^」]{1,400})」|«([^»]{1,400})»|`([^`\n]{1,400})`"
+    "|".join([r"(?<!\w)'([^'\n]{1,400})'(?!\w)", *(f"{left}([^{right}\n]{{1,400}}){right}" for left, right in _MARKS)])
 )
 _CAPITAL = r"[^\W\d_a-z][\w'&.-]*\w|[A-Z]"
 _NAME = re.compile(rf"\b(?:{_CAPITAL})(?:\s+(?:of\s+|de\s+|the\s+)?(?:{_CAPITAL}))*(?:,\s[A-Z]{{2}}\b)?")
-_EXPRESSION = re.compile(r"[(\d][\d\s.()]*(?:[-+*/^%×÷][\d\s.()]*)+\d\)*|[(\d][\d\s.()]*(?:\*\*[\d\s.()]*)+")
-_SPOKEN = re.compile(r"(-?\d+(?:\.\d+)?)\s+(plus|minus|times|multiplied by|divided by|x)\s+(-?\d+(?:\.\d+)?)", re.IGNORECASE)
+_EXPRESSION = re.compile(r"[(\d][\d\s.()]*(?:[-+*/^%\u00d7\u00f7][\d\s.()]*)+\d\)*")
+_SPOKEN = re.compile(
+    r"(-?\d+(?:\.\d+)?)\s+(plus|minus|times|multiplied by|divided by|x)\s+(-?\d+(?:\.\d+)?)", re.IGNORECASE
+)
 _SIGNS = {"plus": "+", "minus": "-", "times": "*", "multiplied by": "*", "divided by": "/", "x": "*"}
 _STARTERS = frozenset(
-    "add and answer ask book calculate call check choose classify compare compute convert could create describe divide "
-    "extract explain fetch find first for from generate get give hello hey hi here human how i i'm in invent is it list "
-    "look make multiply no now of on open order play please put query question read recommend record reply return run "
-    "save say search send set show start store subtract suggest sum summarize tell the then think to today translate turn "
-    "use user using weather what when where which who why with write yes you assistant dear thanks let's let ok okay json "
-    "reason observation action thought tool context system".split()
+    "add and answer ask book calculate call check choose classify compare compute convert could create "
+    "describe divide extract explain fetch find first for from generate get give hello hey hi here human how i "
+    "i'm in invent is it list look make multiply no now of on open order play please put query question read "
+    "recommend record reply return run save say search send set show start store subtract suggest sum "
+    "summarize tell the then think to today translate turn use user using weather what when where which who "
+    "why with write yes you assistant dear thanks let's let ok okay json reason observation action thought "
+    "tool context system".split()  # noqa: SIM905 - a hundred quoted words read worse
 )
+"""Words that begin a sentence with a capital and are no names."""
 PLACE_WORDS = ("in", "at", "near", "from", "to", "around", "for", "of", "over")
 
 
@@ -79,9 +96,8 @@ class Evidence:
         found = []
         for match in _NUMBER.finditer(self.text):
             start = match.start()
-            minus = self.text[start - 1 : start] == "-" and (
-                start < 2 or not (self.text[start - 2].isalnum() or self.text[start - 2] == ")")
-            )  # noqa: PLR2004 - room for a sign and what precedes it
+            before = self.text[max(0, start - 2) : start]
+            minus = before.endswith("-") and not (before[:-1].isalnum() or before[:-1] == ")")
             found.append(self._found(("-" if minus else "") + match[0].replace(",", ""), start))
         return found
 

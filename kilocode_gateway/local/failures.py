@@ -1,8 +1,8 @@
 """Every error the gateway is known to give, by name: status, body form, headers.
 
 Bodies come in five forms: a plain string in `error`; an object with a string code; an object about credits; the
-upstream provider's object with a number as code; and {"success": false}. The gateway's server source of February 2026 and its
-newest one are where they come from; "newest" bodies carry an `error_type`.
+upstream provider's object with a number as code; and {"success": false}. The gateway's server source of February 2026
+and its newest one are where they come from; "newest" bodies carry an `error_type`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ _RETURNED = {
 }
 _LIMITED = {"error": {"code": 429, "message": "Rate limited"}, "user_id": "org_local"}
 _ERROR_CHOICE = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "native_finish_reason": "error"}
-_COLLECT = "Data collection is required for this model. Please enable data collection to use this model or choose another model."
+_COLLECT = (
+    "Data collection is required for this model. Please enable data collection to use this model or choose another "
+    "model."
+)
 _TOO_LONG = "The maximum context length is 131072 tokens. However, about 200000 tokens were requested."
 _RAW = '{"detail":"this model is temporarily rate-limited upstream, add your own key"}'
 _UNAVAILABLE = "The service is temporarily unavailable. Please try again later."

@@ -56,6 +56,11 @@ _FORMATS: dict[str, tuple[str, str]] = {
     "uuid": (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "00000000-0000-4000-8000-000000000000"),
     "ipv4": (r"\b\d{1,3}(?:\.\d{1,3}){3}\b", "127.0.0.1"),
 }
+_PATTERNS: tuple[tuple[set[str], str | re.Pattern[str]], ...] = (
+    ({"email", "mail"}, _FORMATS["email"][0]),
+    ({"url", "link", "website"}, _FORMATS["uri"][0]),
+    (_DAYS, _DATE),
+)
 _DEEPEST = 8
 _LIST = re.compile(r":\s*([^.:\n]+(?:,|\band\b)[^.:\n]+)")
 _MISSING = object()
@@ -70,6 +75,8 @@ class _Filler:
     def __init__(self, root: Mapping[str, Any], evidence: Evidence) -> None:
         self.root = root
         self.evidence = evidence
+        self.counting = False
+        """Whether the object at hand needs numbers: then its optional ones take theirs too."""
 
     def resolve(self, schema: Any) -> dict[str, Any]:
         """Follow references and join what must hold at once."""
@@ -105,8 +112,9 @@ class _Filler:
         if isinstance(kind, list):
             nullable = "null" in kind
             kind = next((one for one in kind if one != "null"), "null")
-            if nullable and (value := self._typed(found, kind, name, required=False, depth=depth)) is _MISSING:
-                return None if required else _MISSING
+            if nullable:
+                value = self._typed(found, kind, name, required=False, depth=depth)
+                return None if required and value is _MISSING else value
         if kind is None:
             kind = "object" if "properties" in found else "array" if "items" in found else "string"
         return self._typed(found, kind, name, required=required, depth=depth)
@@ -141,7 +149,11 @@ class _Filler:
             return _MISSING if not required else {}
         result = {}
         needed = found.get("required") if isinstance(found.get("required"), list) else []
-        for name, schema in properties.items() if isinstance(properties, dict) else ():
+        schemas = properties if isinstance(properties, dict) else {}
+        self.counting = any(
+            self.resolve(schemas.get(name)).get("type") in ("integer", "number") for name in needed or ()
+        )
+        for name, schema in schemas.items():
             value = self.value(schema, name, required=name in (needed or ()), depth=depth + 1)
             if value is not _MISSING:
                 result[name] = value
@@ -208,7 +220,7 @@ class _Filler:
 
     def _number(self, found: dict[str, Any], name: str, *, whole: bool, required: bool) -> Any:
         near = self._near(name, found)
-        for candidates in (near, self.evidence.numbers if required or near is not None else []):
+        for candidates in (near, self.evidence.numbers if required or self.counting or near is not None else []):
             for number in candidates or ():
                 value = _fitted(number.value, found, whole=whole)
                 if not number.used and value is not None:
@@ -246,7 +258,9 @@ class _Filler:
         label = words(name)[-1] if words(name) else name
         return bool(
             re.search(
-                rf"\b(?:no|not|without|don't|never|isn't)\s+(?:\w+\s+)?{re.escape(label)}", self.evidence.text, re.IGNORECASE
+                rf"\b(?:no|not|without|don't|never|isn't)\s+(?:\w+\s+)?{re.escape(label)}",
+                self.evidence.text,
+                re.IGNORECASE,
             )
         )
 
@@ -267,21 +281,17 @@ class _Filler:
         if isinstance(form := found.get("format"), str) and form in _FORMATS:
             match = re.search(_FORMATS[form][0], evidence.text)
             return match[0] if match else (_FORMATS[form][1] if required else None)
-        if own & {"email", "mail"} and (match := re.search(_FORMATS["email"][0], evidence.text)):
-            return match[0]
-        if own & {"url", "link", "website"} and (match := re.search(_FORMATS["uri"][0], evidence.text)):
-            return match[0]
+        for names, pattern in _PATTERNS:
+            if own & names and (match := re.search(pattern, evidence.text)):
+                return match[0]
         if own & _SUMS and evidence.expression:
             return evidence.expression
-        if own & _DAYS and (match := _DATE.search(evidence.text)):
-            return match[0]
         if (label := evidence.labelled(words(name))) and not own & _WHOLE:
             return label
-        if (own & _WHOLE or required) and (quoted := evidence.take(evidence.quoted)):
-            return quoted
-        if own & _WHOLE and required:
+        quoted = evidence.take(evidence.quoted) if own & _WHOLE or required else None
+        if quoted is None and own & _WHOLE and required:
             return evidence.text.strip()
-        return self._named(own, found, required=required)
+        return quoted or self._named(own, found, required=required)
 
     def _named(self, own: set[str], found: dict[str, Any], *, required: bool) -> str | None:
         evidence = self.evidence
@@ -291,17 +301,15 @@ class _Filler:
             before = {"origin": ("from",), "destination": ("to",)}.get(
                 next(iter(own & {"origin", "destination"}), ""), PLACE_WORDS
             )
-            if name := evidence.take(evidence.names, lambda found: found.before in before) or evidence.take(
-                evidence.names
-            ):
+            near = evidence.take(evidence.names, lambda found: found.before in before)
+            if name := near or evidence.take(evidence.names):
                 return name
             match = re.search(rf"\b(?:{'|'.join(PLACE_WORDS[:4])}|for)\s+(?:the\s+)?([a-z][\w-]+)", evidence.text)
             return match[1] if match and match[1] not in STOP else None
         if "name" in own or required:
             # Whoever is not "in", "at" or "from" somewhere is likelier a name than a place.
-            return evidence.take(evidence.names, lambda found: found.before not in PLACE_WORDS[:4]) or evidence.take(
-                evidence.names
-            )
+            apart = evidence.take(evidence.names, lambda found: found.before not in PLACE_WORDS[:4])
+            return apart or evidence.take(evidence.names)
         return None
 
     def _invented(self, name: str) -> str:

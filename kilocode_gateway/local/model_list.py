@@ -11,7 +11,7 @@ _AUTO = ["max_tokens", "temperature", "tools", "reasoning", "include_reasoning"]
 _IMAGES = ["text", "image"]
 
 
-def _entry(
+def _entry(  # noqa: PLR0917 - a row of a table: id, name, context, output, price, parameters, inputs
     id_: str,
     name: str,
     context: int,

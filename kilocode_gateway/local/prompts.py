@@ -27,6 +27,15 @@ _FOLLOW_UP = re.compile(
 )
 _DOCUMENT = re.compile(r"Document (\d+):\n(.*?)(?=\nDocument \d+:\n|\nQuestion:|\Z)", re.DOTALL)
 _REASON = "It has the most words in common with the question."
+_DONE = "Thought: I can answer without using any more tools. I'll use the user's language to answer\nAnswer: "
+_NEEDED = (
+    "Thought: The current language of the user is: English. I need to use a tool to help me answer the question.\n"
+)
+_SAY = re.compile(
+    r"(?:please\s+)?(?:say|repeat|reply with|respond with|answer with|echo)\b\s*:?\s*(?:exactly\s*:?\s*)?"
+    r"[\"'`]?(.+?)[\"'`]?\s*$",
+    re.IGNORECASE,
+)
 _YES = 0.34
 """The share of a statement's words that must stand in the context for a YES."""
 
@@ -175,7 +184,7 @@ def _schema(user: str) -> str | None:
 def _react(everything: str, user: str, history: list[dict[str, Any]]) -> str:
     """Take one step of a ReAct loop: call a tool once, then answer with what it gave."""
     if match := _OBSERVATION.match(user):
-        return f"Thought: I can answer without using any more tools. I'll use the user's language to answer\nAnswer: {match[1].strip()}"
+        return f"{_DONE}{match[1].strip()}"
     text = next((str(message["content"]) for message in reversed(history) if message.get("role") == "user"), user)
     tools = []
     for match in _REACT_TOOL.finditer(everything):
@@ -185,18 +194,14 @@ def _react(everything: str, user: str, history: list[dict[str, Any]]) -> str:
             continue
     if tool := toolbox.best(tools, text):
         arguments = json.dumps(tool.call(Evidence(text))["arguments"], ensure_ascii=False)
-        return f"Thought: The current language of the user is: English. I need to use a tool to help me answer the question.\nAction: {tool.name}\nAction Input: {arguments}"
-    return f"Thought: I can answer without using any more tools. I'll use the user's language to answer\nAnswer: {plain(text)}"
+        return f"{_NEEDED}Action: {tool.name}\nAction Input: {arguments}"
+    return f"{_DONE}{plain(text)}"
 
 
 def plain(text: str) -> str:
     """Answer in a plain sentence that says what was asked; sums and what is to be said are done."""
     line = " ".join(text.split())
-    if match := re.match(
-        r"(?:please\s+)?(?:say|repeat|reply with|respond with|answer with|echo)\b\s*:?\s*(?:exactly\s*:?\s*)?[\"'`]?(.+?)[\"'`]?\s*$",
-        line,
-        re.IGNORECASE,
-    ):
+    if match := _SAY.match(line):
         said = match[1].rstrip(".!\"'` ")
         return f"{said[:1].upper()}{said[1:]}." if said else "Yes."
     if found := _sum(line):

@@ -6,40 +6,48 @@ import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from kilocode_gateway.local.words import stems
 
 _DASHES = r"\n?\s*-{6,}\s*?\n?"
-_ENDS = r"(?=\n\s*(?:Answer|Refined Answer|New Answer|Helpful Answer|Response|SUMMARY|Passage)\b|\Z)"
+_ANSWER = r"\n\s*(?:Answer|Refined Answer|New Answer|Helpful Answer|Response)\b"
+_CONTEXT = r"(?:context|documents?|sources|excerpts?|passages?|notes)\b"
 _REFINE = re.compile(
-    rf"The original query is as follows: (?P<q>.*?)\nWe have provided an existing answer: (?P<old>.*?)\nWe have the opportunity.*?{_DASHES}(?P<c>.*?){_DASHES}",
+    r"The original query is as follows: (?P<q>.*?)\nWe have provided an existing answer: (?P<old>.*?)\n"
+    rf"We have the opportunity.*?{_DASHES}(?P<c>.*?){_DASHES}",
     re.DOTALL,
 )
 _CHAT_REFINE = re.compile(
     r"New Context: (?P<c>.*?)\nQuery: (?P<q>.*?)\nOriginal Answer: (?P<old>.*?)\nNew Answer:", re.DOTALL
 )
 _SYSTEM_REFINE = re.compile(
-    rf"existing answer using the provided context.*?{_DASHES}(?P<c>.*?){_DASHES}Existing Answer:\n(?P<old>.*?){_DASHES}",
+    rf"existing answer using the provided context.*?{_DASHES}(?P<c>.*?){_DASHES}"
+    rf"Existing Answer:\n(?P<old>.*?){_DASHES}",
     re.DOTALL,
 )
 _LINED = re.compile(
-    rf"(?:context|information|documents?|text)\b[^\n]*\n?{_DASHES}(?P<c>.*?)(?:{_DASHES}(?P<rest>.*)|\Z)", re.DOTALL | re.IGNORECASE
+    rf"(?:context|information|documents?|text)\b[^\n]*\n?{_DASHES}(?P<c>.*?)(?:{_DASHES}(?P<rest>.*)|\Z)",
+    re.DOTALL | re.IGNORECASE,
 )
 _TAGGED = re.compile(r"<(context|documents?|sources?)>\s*(?P<c>.*?)\s*</\1>", re.DOTALL | re.IGNORECASE)
 _NAMED = re.compile(
-    r"(?:^|\n|[.!?] +)[^\n]{0,200}\b(?:context|documents?|sources|excerpts?|passages?|notes)\b[^\n:]{0,80}:[ \t]*\n*(?P<c>.+?)(?=\n\s*(?:Question|Query|User question|Human|Instruction|Existing Answer)\s*:|\Z)",
+    rf"(?:^|\n|[.!?] +)[^\n]{{0,200}}\b{_CONTEXT}[^\n:]{{0,80}}:[ \t]*\n*(?P<c>.+?)"
+    r"(?=\n\s*(?:Question|Query|User question|Human|Instruction|Existing Answer)\s*:|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
-_LOOSE = re.compile(r"\b(?:context|documents?|sources|excerpts?|passages?)\b[^\n]*\n\s*\n(?P<c>.+)\Z", re.DOTALL | re.IGNORECASE)
+_LOOSE = re.compile(rf"\b{_CONTEXT}[^\n]*\n\s*\n(?P<c>.+)\Z", re.DOTALL | re.IGNORECASE)
 _QUESTION = re.compile(
-    rf"(?:^|\n)\s*(?:User )?(?:Query|Question)\s*:\s*(?P<q>.+?)(?=\n\s*(?:Context|Sources|Documents)\b[^\n]*:|\n\s*(?:Answer|Refined Answer|New Answer|Helpful Answer|Response)\b|\Z)",
+    r"(?:^|\n)\s*(?:User )?(?:Query|Question)\s*:\s*(?P<q>.+?)"
+    rf"(?=\n\s*(?:Context|Sources|Documents)\b[^\n]*:|{_ANSWER}|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 _SENTENCE = re.compile(
-    r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)[\"')\]]*\s+(?=[A-Z0-9\"'`(\[*_À-ÞА-Я])|(?<=[。！？])"
+    r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)[\"')\]]*\s+(?=[A-Z0-9\"'`(\[*_\u00c0-\u00de\u0410-\u042f])|(?<=[\u3002\uff01\uff1f])"
 )
 _METADATA = re.compile(
-    r"^(?:file|file_path|file_name|file_type|file_size|page_label|source|creation_date|last_modified_date)\s*:", re.IGNORECASE
+    r"^(?:file|file_path|file_name|file_type|file_size|page_label|source|creation_date|last_modified_date)\s*:",
+    re.IGNORECASE,
 )
 _SUMMARY = {
     "summar",
@@ -137,7 +145,7 @@ def _ranked(units: list[_Unit], wanted: list[str]) -> list[tuple[float, _Unit]]:
     """Score the units by how much of the question's rarer words they have, best first; those with none are left out."""
     seen = Counter(part for unit in units for part in set(unit.own))
     rarity = {part: math.log(1 + (len(units) + 1) / (1 + seen[part])) + 0.1 for part in wanted}
-    pairs = set(zip(wanted, wanted[1:], strict=False))
+    pairs = set(pairwise(wanted))
     scored = []
     for index, unit in enumerate(units):
         own = set(unit.own)
@@ -145,7 +153,7 @@ def _ranked(units: list[_Unit], wanted: list[str]) -> list[tuple[float, _Unit]]:
         if not score:
             continue
         score += 0.4 * sum(value for part, value in rarity.items() if part in unit.heading and part not in own)
-        score += 0.5 * len(pairs & set(zip(unit.own, unit.own[1:], strict=False)))
+        score += 0.5 * len(pairs & set(pairwise(unit.own)))
         score *= unit.weight / (1 + 0.015 * len(unit.own))
         scored.append((-score, index, unit))
     scored.sort(key=lambda entry: entry[:2])
@@ -186,7 +194,11 @@ class _Reader:
         elif self.fence is not None:
             self.fence.append(line)
             self.add(line, _CODE)
-        elif line.startswith("|") and set(line) <= set("|-: "):
+        else:
+            self._read_text(line)
+
+    def _read_text(self, line: str) -> None:
+        if line.startswith("|") and set(line) <= set("|-: "):
             if self.units:
                 self.units[-1].weight = _CODE  # what stands above this line is the table's head
         elif not line or set(line) <= set("-=*_"):

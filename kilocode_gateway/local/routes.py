@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 Dialect = Literal["newest", "february"]
 BASES = ("/api/gateway/", "/api/openrouter/")
 _MOST_TOKENS = 99_999_999_999
-_POST_PATHS = {"chat/completions", "embeddings"}
+_FREE = "stepfun/step-3.7-flash:free"
+_USER = {"id": "00000000-0000-4000-8000-000000000001", "email": "user@example.com", "name": "Local User", "image": None}
+_ORGANIZATION = {"id": "00000000-0000-4000-8000-000000000002", "name": "Local", "role": "owner"}
 
 
 class Refusal(Exception):  # noqa: N818 - it ends a check with a reply, and is no failure of the program
@@ -61,9 +63,7 @@ class Gateway:
 
     def __post_init__(self) -> None:
         own = [*(FAMILY if self.newest else ELDER), *MODELS]
-        self.entries = (
-            own if self.models is None else list(self.models)
-        )
+        self.entries = own if self.models is None else list(self.models)
         listed = [entry for entry in self.entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
         self.by_id = {entry["id"].strip().lower(): entry for entry in reversed(listed)}
 
@@ -117,13 +117,8 @@ class Gateway:
         return Context(body.get("stream") is True, envelope, self.comment, count)
 
     def _inside(self, request: RecordedRequest, path: str) -> Rendered:
-        posts = _POST_PATHS if self.newest else {"chat/completions"}
         if request.method == "POST":
-            if path in posts:
-                return self._chat(request) if path == "chat/completions" else self._embed(request)
-            if path == "models":
-                return Rendered(405, {}, [b"Method Not Allowed"])
-            return self._error("invalid_path")
+            return self._post(request, path)
         if request.method == "OPTIONS":
             return Rendered(204)
         if request.method in ("GET", "HEAD"):
@@ -135,38 +130,29 @@ class Gateway:
                 return self._endpoints(path.removeprefix("models/").removesuffix("/endpoints"))
         return self._error("empty_405")
 
+    def _post(self, request: RecordedRequest, path: str) -> Rendered:
+        if path == "chat/completions":
+            return self._chat(request)
+        if path == "embeddings" and self.newest:
+            return self._embed(request)
+        return Rendered(405, {}, [b"Method Not Allowed"]) if path == "models" else self._error("invalid_path")
+
     def _outside(self, request: RecordedRequest) -> Rendered:
         path, known = request.path, self._known(request.key)
         if request.method != "GET":
             return self._error("empty_405")
         if path == "/api/defaults":
-            free = "stepfun/step-3.7-flash:free"
             paid = "kilo-auto/balanced" if self.newest else "anthropic/claude-sonnet-4.6"
-            return json_reply({"defaultModel": paid if known else free, "defaultFreeModel": free})
-        if path not in ("/api/profile", "/api/profile/balance") and not path.startswith("/api/organizations/"):
-            return Rendered(
-                404, {"content-type": "text/html; charset=utf-8"}, [b"<html><body><h1>404</h1></body></html>"]
-            )
-        if not known:
-            return self._error("success_false_401")
-        if path == "/api/profile":
-            user = {
-                "id": "00000000-0000-4000-8000-000000000001",
-                "email": "user@example.com",
-                "name": "Local User",
-                "image": None,
-            }
-            return json_reply(
-                {
-                    "user": user,
-                    "organizations": [{"id": "00000000-0000-4000-8000-000000000002", "name": "Local", "role": "owner"}],
-                }
-            )
-        if path == "/api/profile/balance":
-            return json_reply({"balance": self.balance, "isDepleted": self.balance <= 0})
-        if path.endswith("/models"):
-            return json_reply({"data": self._listed(request)})
-        return Rendered(404, {"content-type": "text/html; charset=utf-8"}, [b"<html><body><h1>404</h1></body></html>"])
+            return json_reply({"defaultModel": paid if known else _FREE, "defaultFreeModel": _FREE})
+        bodies: dict[str, Any] = {
+            "/api/profile": {"user": _USER, "organizations": [_ORGANIZATION]},
+            "/api/profile/balance": {"balance": self.balance, "isDepleted": self.balance <= 0},
+        }
+        if path.startswith("/api/organizations/") and path.endswith("/models"):
+            bodies[path] = {"data": self._listed(request)}
+        if path not in bodies:
+            return Rendered(404, {"content-type": "text/html; charset=utf-8"}, [b"<html><body>404</body></html>"])
+        return json_reply(bodies[path]) if known else self._error("success_false_401")
 
     def _listed(self, request: RecordedRequest) -> list[Any]:
         if self.newest and self.models is None and self._known(request.key):
@@ -301,7 +287,8 @@ class Gateway:
             and (1 <= wanted <= dimension if selectable else wanted == dimension)
         )
         if not fits:
-            text = f"Remove dimensions, or {f'lower it to at most {dimension}' if selectable else f'set it to {dimension}'}: {model} gives {dimension}."
+            most = f"lower it to at most {dimension}" if selectable else f"set it to {dimension}"
+            text = f"Remove dimensions, or {most}: {model} gives {dimension}."
             error = {"message": text, "type": "invalid_request_error", "param": "dimensions", "code": None}
             raise Refusal(json_reply({"error": error}, 400))
         return json_reply(vectors.reply(model, texts, wanted, base64=body.get("encoding_format") == "base64"))

@@ -32,12 +32,12 @@ _DULL = {
 }
 _SYNONYMS = (
     (r"\d\s*\+\s*\d|\bplus\b|\bsum\b|\badd(?:ed|ing)?\b", {"add", "sum", "plus", "addition"}),
-    (r"\d\s*[*x×]\s*\d|\btimes\b|\bmultipl\w+|\bproduct\b", {"multiply", "product", "times", "multiplication"}),
+    (r"\d\s*[*x\u00d7]\s*\d|\btimes\b|\bmultipl\w+|\bproduct\b", {"multiply", "product", "times", "multiplication"}),
     (r"\d\s+-\s+\d|\bminus\b|\bsubtract\w*|\bdifference\b", {"subtract", "minus", "difference", "subtraction"}),
     (r"\d\s*/\s*\d|\bdivided?\b", {"divide", "division", "quotient"}),
     (r"\d\s*\^\s*\d|\bpower\b|\bsquared?\b", {"power", "square", "exponent"}),
     (
-        r"\d\s*[-+*/^×]\s*\d|\bcalculate\b|\bcompute\b|\bplus\b|\btimes\b|\bminus\b",
+        r"\d\s*[-+*/^\u00d7]\s*\d|\bcalculate\b|\bcompute\b|\bplus\b|\btimes\b|\bminus\b",
         {"calculate", "calculator", "math", "arithmetic", "compute", "expression"},
     ),
     (r"\bsunny|\brain\w*|\bforecast\b|\btemperature\b|\bhot\b|\bcold\b", {"weather", "forecast", "temperature"}),
