@@ -96,6 +96,12 @@ def ask(request: pytest.FixtureRequest) -> EntryPoint:
     return EntryPoint(request.param)
 
 
+@pytest.fixture(params=["stream_chat", "astream_chat"])
+def stream(request: pytest.FixtureRequest) -> EntryPoint:
+    """Give each of the two entry points that stream messages."""
+    return EntryPoint(request.param)
+
+
 @pytest.fixture(params=["chat", "achat", "stream_chat", "astream_chat"])
 def chat(request: pytest.FixtureRequest) -> EntryPoint:
     """Give each of the four entry points that take and give messages."""

@@ -207,7 +207,11 @@ async def test_predict_and_call(llm: KiloCode, gateway: LocalGateway) -> None:
 
 
 async def test_the_local_gateway_calls_the_tool_by_itself(llm: KiloCode) -> None:
-    output = await FunctionAgent(tools=[add], llm=llm).run("What is 3 plus 4?")
+    def plus(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    output = await FunctionAgent(tools=[plus], llm=llm).run("What is 3 plus 4?")
     assert "7" in str(output)
 
 
