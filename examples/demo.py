@@ -9,6 +9,7 @@ import os
 import re
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from langchain.agents import create_agent
 from langchain_core.output_parsers import StrOutputParser
@@ -21,6 +22,11 @@ from kilocode_gateway import Catalog, LocalGateway, track_usage
 from langchain_kilocode import ChatKiloCode
 from llama_index_kilocode import KiloCode, KiloCodeEmbedding
 
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from llama_index.core.schema import NodeWithScore
+
 README = Path(__file__).parent.parent / "README.md"
 QUESTION = "Which environment variable holds the API key?"
 
@@ -32,7 +38,7 @@ def choose_gateway(stack: ExitStack) -> None:
         return
     gateway = stack.enter_context(LocalGateway())
     os.environ["KILOCODE_BASE_URL"], os.environ["KILOCODE_API_KEY"] = gateway.base_url, gateway.api_key
-    print(f"No KILOCODE_API_KEY is set: this runs on a local gateway at {gateway.base_url} that answers by rule, not by a model.")
+    print(f"No KILOCODE_API_KEY is set: a local gateway at {gateway.base_url} answers, by rule and not by a model.")
 
 
 def title(text: str) -> None:
@@ -43,11 +49,17 @@ def title(text: str) -> None:
 def show_catalog() -> None:
     """List some models that can call tools, cheapest first, then kilo/auto."""
     catalog = Catalog.discover()
-    title(f"The catalog: {len(catalog)} models, {len(catalog.find(free=True))} of them free; the cheapest that call tools")
+    free = catalog.find(free=True)
+    title(f"The catalog: {len(catalog)} models, {len(free)} of them free; the cheapest that call tools")
     print(f"{'model':<40} {'context':>9} {'USD/M in':>9} {'USD/M out':>9}  sees images")
     for info in [catalog["kilo/auto"], *catalog.find(tools=True, sort="price")[:6]]:
-        prices = [("varies" if price is None else f"{price:.2f}") for price in (info.pricing.input, info.pricing.output)]
-        print(f"{info.id:<40} {info.context_window:>9,} {prices[0]:>9} {prices[1]:>9}  {'yes' if info.supports_vision else 'no'}")
+        prices = "".join(f"{show_price(price):>10}" for price in (info.pricing.input, info.pricing.output))
+        print(f"{info.id:<40} {info.context_window:>9,}{prices}  {'yes' if info.supports_vision else 'no'}")
+
+
+def show_price(price: Decimal | None) -> str:
+    """Write a price in USD per million tokens."""
+    return "varies" if price is None else f"{price:.2f}"
 
 
 def stream_chain(model: ChatKiloCode) -> None:
@@ -93,25 +105,35 @@ def extract(model: ChatKiloCode) -> None:
 def query_readme(model: KiloCode) -> None:
     """Ask a LlamaIndex query engine over this repository's README."""
     title("LlamaIndex: a query engine over this repository's README")
+    readme = Document(text=README.read_text(encoding="utf-8"), metadata={"file": README.name})
     index = VectorStoreIndex.from_documents(
-        [Document(text=README.read_text(encoding="utf-8"), metadata={"file": README.name})],
+        [readme],
         embed_model=KiloCodeEmbedding(),
         transformations=[SentenceSplitter(chunk_size=200, chunk_overlap=20)],
     )
     response = index.as_query_engine(llm=model, similarity_top_k=3).query(QUESTION)
-    print(f"question: {QUESTION}\n  answer: {response}\n  source: {source_sentence(str(response), response.source_nodes)}")
+    print(f"question: {QUESTION}\n  answer: {response}")
+    print(f"  source: {source_sentence(str(response), response.source_nodes)}")
 
 
-def source_sentence(answer: str, nodes: list) -> str:
+def source_sentence(answer: str, nodes: list[NodeWithScore]) -> str:
     """Give the sentence of the sources that shares most words with the answer, and where it stands."""
-    words = set(re.findall(r"\w+", answer.lower()))
-    sentences = [
-        (len(words & set(re.findall(r"\w+", sentence.lower()))) / (len(sentence.split()) + 5), sentence, node.metadata["file"])
+
+    def likeness(sentence: str) -> float:
+        return len(words_of(answer) & words_of(sentence)) / (len(sentence.split()) + 5)
+
+    sentences = {
+        sentence: node.metadata["file"]
         for node in nodes
         for sentence in re.split(r"(?<=[.!?])\s+|\n\s*\n", node.get_content().strip())
-    ]
-    _, sentence, file = max(sentences)
-    return f'"{" ".join(sentence.split())}" ({file})'
+    }
+    best = max(sentences, key=likeness)
+    return f'"{" ".join(best.split())}" ({sentences[best]})'
+
+
+def words_of(text: str) -> set[str]:
+    """Give the words of a text."""
+    return set(re.findall(r"\w+", text.lower()))
 
 
 def main() -> None:

@@ -1,0 +1,146 @@
+"""The pages tell the truth: every code block of the README and the notebooks runs, and prints what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from kilocode_gateway.local import LocalGateway
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)\)")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    return BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def local(gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> LocalGateway:
+    monkeypatch.setenv("KILOCODE_API_KEY", gateway.api_key)
+    monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
+    return gateway
+
+
+def test_python_blocks_of_the_readme_run_and_print_what_follows_them(local: LocalGateway) -> None:
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    found = blocks("README.md")
+    checked = 0
+    for position, (language, code) in enumerate(found):
+        if language != "python":
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, f"README.md block {position}", "exec"), namespace)
+        following = found[position + 1] if position + 1 < len(found) else ("", "")
+        if following[0] == "text":
+            assert printed.getvalue() == following[1]
+            checked += 1
+    assert checked == 3
+    local.clear()
+    namespace["test_my_app"](local)
+
+
+def test_the_commands_of_the_pages_are_the_ones_that_exist(local: LocalGateway, cache_dir: Path) -> None:
+    settings = {"PATH": "", "KILOCODE_BASE_URL": local.base_url, "KILOCODE_CACHE_DIR": str(cache_dir)}
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    seen = 0
+    for page in ("README.md", "CONTRIBUTING.md"):
+        for language, code in blocks(page):
+            if language != "sh":
+                continue
+            for line in code.splitlines():
+                words = shlex.split(line)
+                seen += 1
+                if words[0] == "make":
+                    assert words[1] in targets, line
+                elif words[:3] == ["python", "-m", "kilocode_gateway"]:
+                    _run_command(words[3:], settings)
+                else:
+                    _check_pip_line(words)
+    assert seen >= 10
+
+
+def _run_command(arguments: list[str], settings: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kilocode_gateway", *arguments],
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def _check_pip_line(words: list[str]) -> None:
+    """Every plain line names what is there: extras, groups, files, modules. `.ci/run` runs the installation itself."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for previous, word in zip(["", *words], words, strict=False):
+        if match := re.fullmatch(r"\.\[([\w-]+)\]", word):
+            assert f"\n{match[1]} = [" in project, words
+        elif previous == "--group":
+            assert f"\n{word} = [" in project, words
+        elif word.endswith(".py"):
+            assert (ROOT / word).exists(), words
+    assert words[0] in ("python", ".venv/bin/pip", ".venv/bin/python"), words
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    for target in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_the_notebooks_are_there() -> None:
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_short_and_was_run_from_top_to_bottom(path: Path) -> None:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert len(cells) <= 20
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert any(cell["outputs"] for cell in code)
+    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+
+
+RUN_NOTEBOOK = """
+import sys, nbformat
+from nbclient import NotebookClient
+notebook = nbformat.read(sys.argv[1], as_version=4)
+NotebookClient(notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": sys.argv[2]}}).execute()
+first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+print("".join(output.get("text", "") for output in first.outputs))
+"""
+"""A process of its own: the notebook client leaves an event loop behind."""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_unchanged_without_a_key(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_NOTEBOOK, str(path), str(path.parent)],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "local gateway" in done.stdout
