@@ -39,15 +39,15 @@ _SPOKEN = re.compile(
     r"(-?\d+(?:\.\d+)?)\s+(plus|minus|times|multiplied by|divided by|x)\s+(-?\d+(?:\.\d+)?)", re.IGNORECASE
 )
 _SIGNS = {"plus": "+", "minus": "-", "times": "*", "multiplied by": "*", "divided by": "/", "x": "*"}
-_STARTERS = frozenset(
-    "add and answer ask book calculate call check choose classify compare compute convert could create "
-    "describe divide extract explain fetch find first for from generate get give hello hey hi here human how i "
-    "i'm in invent is it list look make multiply no now of on open order play please put query question read "
-    "recommend record reply return run save say search send set show start store subtract suggest sum "
-    "summarize tell the then think to today translate turn use user using weather what when where which who "
-    "why with write yes you assistant dear thanks let's let ok okay json reason observation action thought "
-    "tool context system".split()  # noqa: SIM905 - a hundred quoted words read worse
-)
+_STARTING_WORDS = """
+add and answer ask book calculate call check choose classify compare compute convert could create describe divide
+extract explain fetch find first for from generate get give hello hey hi here human how i i'm in invent is it list
+look make multiply no now of on open order play please put query question read recommend record reply return run save
+say search send set show start store subtract suggest sum summarize tell the then think to today translate turn use
+user using weather what when where which who why with write yes you assistant dear thanks let's let ok okay json
+reason observation action thought tool context system
+"""
+_STARTERS = frozenset(_STARTING_WORDS.split())
 """Words that begin a sentence with a capital and are no names."""
 PLACE_WORDS = ("in", "at", "near", "from", "to", "around", "for", "of", "over")
 

@@ -9,15 +9,15 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _SPLIT_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-STOP = frozenset(
-    "a about above after again all also am an and any are as at be because been before being below between "
-    "both but by can could did do does doing down each few for from further had has have having he her here "
-    "hers him his how i if in into is it its itself just let me more most my no nor not now of off on once "
-    "only or other our out over own please same she should so some such tell than that the their them then "
-    "there these they this those through to too under until up us use using happens happen very was we were "
-    "what when where which while who whom whose why will with would you your give given show want need like "
-    "get".split()  # noqa: SIM905 - a hundred quoted words read worse
-)
+_STOP_WORDS = """
+a about above after again all also am an and any are as at be because been before being below between both but by can
+could did do does doing down each few for from further had has have having he her here hers him his how i if in into
+is it its itself just let me more most my no nor not now of off on once only or other our out over own please same she
+should so some such tell than that the their them then there these they this those through to too under until up us
+use using happens happen very was we were what when where which while who whom whose why will with would you your give
+given show want need like get
+"""
+STOP = frozenset(_STOP_WORDS.split())
 """Words that say little of what a text is about."""
 
 _ENDINGS = (
