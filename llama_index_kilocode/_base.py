@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
@@ -154,7 +153,7 @@ class GatewayLLM(OpenAILike):
 
     async def aload(self) -> None:
         """Fetch the gateway's model list, so that `metadata` is right from now on."""
-        await asyncio.to_thread(Catalog.discover, config=self._config(), http_client=self._link.http_client)
+        await Catalog.adiscover(config=self._config(), http_async_client=self._link.http_async_client)
 
     def to_payload(self) -> dict[str, Any]:
         """Give what events and callbacks may know of this LLM: its metadata as far as it is at hand, and no secret."""
