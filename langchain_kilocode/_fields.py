@@ -197,7 +197,7 @@ class GatewayChatModel(BaseChatOpenAI):
 
     def __copy__(self) -> Self:
         copied = super().__copy__()
-        copied.__dict__.pop("_serialized", None)
+        # Like every assignment, this also forgets the serialized form that langchain-core keeps.
         copied._memory = Memory()  # noqa: SLF001 - of the same class
         return copied
 

@@ -138,8 +138,6 @@ def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     if message.tool_calls or message.invalid_tool_calls:
         calls = [_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
         calls += [_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
-    elif message.additional_kwargs.get("tool_calls"):
-        calls = [dict(call) for call in message.additional_kwargs["tool_calls"]]
     else:
         calls = [
             _call(block.get("id"), block.get("name"), block.get("input") or {})
@@ -149,7 +147,6 @@ def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     for call in calls:
         if call.get("id") in extras:
             call.update(extras[call["id"]])
-        call.pop("index", None)
     return calls
 
 

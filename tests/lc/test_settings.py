@@ -223,6 +223,7 @@ def test_copies_are_equal_and_work(make_model: Any, gateway: Any, again: Any) ->
     assert model.profile
     copied = again(model)
     assert copied == model
+    assert copied._memory is not model._memory
     copied.invoke("Hello")
     assert gateway.last_request.headers["x-more"] == "1"
     assert gateway.last_request.authorization == f"Bearer {gateway.api_key}"
