@@ -145,6 +145,7 @@ class _Slot:
         self.catalog = catalog
         self._lock = threading.Lock()
         self._flight: Flight[Catalog] | None = None
+        self._failing: Flight[Catalog] | None = None
         self._failed = float("-inf")
         self._sought = float("-inf")
 
@@ -282,14 +283,18 @@ class _Slot:
         if self.catalog is None:
             self._read_disk()
         with self._lock:
-            if flight.done:
+            if flight.done or self._failing is flight:
                 return
+            self._failing = flight
             if self.catalog is not None and self.catalog.source != "stale cache":
                 self.catalog = self.catalog.as_stale()
             self._failed = time.monotonic()
             given = self.catalog or _BUNDLED
+        # Whoever waits goes on when the warning has been given, not before.
+        try:
+            _warn(config, reason, given)
+        finally:
             flight.land(given)
-        _warn(config, reason, given)
 
     def _result(self, flight: Flight[Catalog], config: GatewayConfig, seconds: float) -> Catalog | None:
         """Give what a flight came to, once nobody waits for it any longer; None where it has to be tried anew."""

@@ -1,0 +1,60 @@
+"""What the tests of the catalog share."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.config import GatewayConfig
+
+if TYPE_CHECKING:
+    import pytest
+
+    from kilocode_gateway.local import LocalGateway
+
+PRICING = {"prompt": "0.000001", "completion": "0.000002"}
+MODELS: list[dict[str, Any]] = [
+    {
+        "id": "acme/large",
+        "name": "Acme Large",
+        "description": "Writes poems.",
+        "context_length": 200_000,
+        "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text"]},
+        "pricing": {"prompt": "0.00001", "completion": "0.00003"},
+        "supported_parameters": ["tools", "reasoning", "structured_outputs"],
+    },
+    {"id": "acme/small:free", "name": "Small", "context_length": 8_000, "pricing": {"prompt": "0", "completion": "0"}},
+    {
+        "id": "beta/middle",
+        "name": "Middle",
+        "context_length": 64_000,
+        "pricing": PRICING,
+        "supported_parameters": ["temperature"],
+    },
+    {"id": "beta/varies", "name": "Varies", "pricing": {"prompt": "-1", "completion": "-1"}, "isFree": False},
+]
+FAMILY = [
+    "kilo/auto",
+    "kilo-auto/frontier",
+    "kilo-auto/balanced",
+    "kilo-auto/efficient",
+    "kilo-auto/free",
+    "kilo-auto/small",
+]
+
+
+def config_of(gateway: LocalGateway, **more: Any) -> GatewayConfig:
+    return GatewayConfig.resolve(base_url=gateway.base_url, **more)
+
+
+def discover(gateway: LocalGateway, **more: Any) -> Catalog:
+    return Catalog.discover(base_url=gateway.base_url, **more)
+
+
+def fetches(gateway: LocalGateway) -> int:
+    return sum(request.path.endswith("/models") for request in list(gateway.requests))
+
+
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
