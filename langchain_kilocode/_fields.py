@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -164,7 +163,7 @@ class GatewayChatModel(BaseChatOpenAI):
 
     async def aload(self) -> Self:
         """Fetch the model list without blocking the event loop, so that `profile` is of this gateway and of now."""
-        await asyncio.to_thread(Catalog.discover, config=self.gateway_config, http_client=self.http_client)
+        await Catalog.adiscover(config=self.gateway_config, http_async_client=self.http_async_client)
         self._memory.profile = None
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from langchain_core.messages import ChatMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, ChatMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 
 from kilocode_gateway.local import Reply
@@ -162,6 +162,33 @@ async def test_request_fields_without_a_field_of_the_class_are_sent_too(
     await ask(make_model(web_search_options={"a": 1}, model_kwargs={"modalities": ["text", "image"]}), "Hello")
     assert gateway.last_request.json["web_search_options"] == {"a": 1}
     assert gateway.last_request.json["modalities"] == ["text", "image"]
+
+
+async def test_feature_wins_over_the_callers_headers(ask: Any, make_model: Any, gateway: Any) -> None:
+    await ask(make_model(feature="mine", default_headers={"x-kilocode-feature": "theirs"}), "Hello")
+    sent = [value for name, value in gateway.last_request.headers.items() if name == "x-kilocode-feature"]
+    assert sent == ["mine"]
+
+
+async def test_extra_body_comes_last(ask: Any, make_model: Any, gateway: Any) -> None:
+    model = make_model(temperature=0.5, extra_body={"temperature": 0.9, "models": ["a/b"]})
+    await ask(model, "Hello", seed=1)
+    sent = gateway.last_request.json
+    assert (sent["temperature"], sent["models"], sent["seed"]) == (0.9, ["a/b"], 1)
+
+
+@pytest.mark.parametrize(("data", "kept"), [("ZGF0YQ==", True), ("not base64!", False)])
+async def test_gemini_gets_no_signature_that_is_no_base64(
+    ask: Any, make_model: Any, gateway: Any, data: str, kept: bool
+) -> None:
+    details = [{"type": "reasoning.encrypted", "data": data, "format": "google-gemini-v1"}]
+    history = [
+        HumanMessage("Hello"),
+        AIMessage("Hi", additional_kwargs={"reasoning_details": details}),
+        HumanMessage("So?"),
+    ]
+    await ask(make_model(model="google/gemini-3.1-pro-preview"), history)
+    assert gateway.last_request.json["messages"][1].get("reasoning_details") == (details if kept else [])
 
 
 async def test_kilo_auto_is_answered_by_its_successor(ask: Any, make_model: Any, gateway: Any) -> None:
