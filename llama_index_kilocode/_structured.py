@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ _INSTRUCTION = (
     "Answer with one JSON object that is valid against this JSON schema, and with nothing else: no explanation, "
     "no code fence.\n{schema}"
 )
-_FENCE = re.compile(r"\s*```[\w-]*\s*\n?(.*?)(?:```\s*)?\Z", re.DOTALL)
+_DECODER = json.JSONDecoder(strict=False)
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NOT_ASKED_AGAIN = ("tool_required", "allow_parallel_tool_calls", "verbose")
 
@@ -78,15 +79,25 @@ def _name(output_cls: type[BaseModel], schema: dict[str, Any]) -> str:
 
 
 def json_in(text: str) -> str:
-    """Give the JSON of an answer: without a code fence, and without prose around an object."""
-    fenced = _FENCE.match(text)
-    if fenced:
-        text = fenced[1]
+    """Give the JSON of an answer, without a code fence or prose around it; of a growing answer, what has come of it."""
     text = text.strip()
-    if text.startswith(("{", "[")):
+    start = text.find("{")
+    if start <= 0 or text.startswith("["):
         return text
-    start, end = text.find("{"), text.rfind("}")
-    return text[start : end + 1] if 0 <= start < end else text
+    try:
+        return text[start : _DECODER.raw_decode(text, start)[1]]
+    except ValueError:
+        return text[start:]
+
+
+def _strict_json(text: str) -> str:
+    """Mend what some models do: line breaks and tabs that stand in strings as they are."""
+    try:
+        json.loads(text)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            return json.dumps(json.loads(text, strict=False))
+    return text
 
 
 def payload(response: ChatResponse) -> str:
@@ -121,7 +132,7 @@ def read(response: ChatResponse, output_cls: type[BaseModel]) -> Any:
             "with tool calling or structured output, or set is_function_calling_model=False to ask for JSON as text."
         )
     else:
-        return output_cls.model_validate_json(text)
+        return output_cls.model_validate_json(_strict_json(text))
     raise OPENAI_ERRORS[MalformedReplyError](why, text=text, retryable=False, model=facts.get("model"), reason=finish)
 
 

@@ -106,6 +106,21 @@ async def test_by_schema(predict: Any, make_llm: Any, gateway: LocalGateway, tex
     assert not {"tools", "tool_choice"} & set(body(gateway))
 
 
+async def test_fenced_json_grows_as_well(make_llm: Any, gateway: LocalGateway) -> None:
+    text = f"Here:\n```json\n{LISBON}\n```\nAs {{asked}}."
+    pieces = [text[place : place + 5] for place in range(0, len(text), 5)]
+    chunks: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {"content": one}}]} for one in pieces]
+    gateway.script(Reply.chunks([*chunks, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]))
+    grown = list(make_llm(should_use_structured_outputs=True).stream_structured_predict(City, PROMPT, place="Lisbon"))
+    assert len(grown) > 3
+    assert grown[-1] == City(name="Lisbon", people=500000)
+
+
+async def test_line_breaks_in_strings_are_taken(predict: Any, llm: KiloCode, gateway: LocalGateway) -> None:
+    gateway.script(call('{"name": "Lis\nbon", "people": 1}'))
+    assert (await predict(llm))[-1] == City(name="Lis\nbon", people=1)
+
+
 @pytest.mark.parametrize("text", [LISBON, f"```json\n{LISBON}\n```"])
 async def test_by_instruction(predict: Any, make_llm: Any, gateway: LocalGateway, text: str) -> None:
     gateway.script(Reply.text(text))
@@ -159,7 +174,7 @@ async def test_a_refusal_is_an_error_with_its_text(predict: Any, llm: KiloCode, 
     choice = {"index": 0, "delta": {"refusal": "I must not."}, "message": {"content": None, "refusal": "I must not."}}
     reply = {"id": "gen-1", "model": "m", "choices": [{**choice, "finish_reason": "stop"}]}
     gateway.script(Reply.raw(200, reply, {"content-type": "application/json"}))
-    with pytest.raises(MalformedReplyError, match="I must not"):
+    with pytest.raises(MalformedReplyError, match=r"refused.*I must not"):
         await predict(llm)
 
 

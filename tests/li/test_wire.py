@@ -129,6 +129,16 @@ def test_the_client_prefix_is_stripped_and_kept_in_the_setting(make_llm: Any, ga
     assert llm.model == response.additional_kwargs["requested_model"] == "kilocode/anthropic/claude-sonnet-4.6"
 
 
+@pytest.mark.parametrize(("dialect", "served"), [("february", "kilo/auto"), ("newest", "kilo-auto/balanced")])
+def test_the_default_is_kilo_auto_on_old_and_new_gateways(make_gateway: Any, dialect: str, served: str) -> None:
+    gateway = make_gateway(dialect=dialect)
+    llm = KiloCode(api_key="test-key-1", api_base=gateway.base_url)
+    for _ in range(2):
+        response = llm.chat(HI)
+        assert body(gateway)["model"] == served
+        assert (llm.model, response.additional_kwargs["requested_model"]) == ("kilo/auto", "kilo/auto")
+
+
 def test_exactly_these_headers_are_sent(llm: KiloCode, gateway: LocalGateway) -> None:
     llm.chat(HI)
     assert set(gateway.chat_requests[-1].headers) == {
