@@ -169,6 +169,8 @@ class _Reader:
     paragraph: list[str] = field(default_factory=list)
     fence: list[str] | None = None
     """The lines of code so far, inside of a fence."""
+    table: frozenset[str] = frozenset()
+    """What the head of the latest table says."""
     shown: str = ""
     """The one line of code that the next paragraph goes on from."""
 
@@ -178,13 +180,18 @@ class _Reader:
             self.add(sentence.strip(), 1.0)
         self.paragraph.clear()
 
-    def add(self, text: str, weight: float) -> None:
+    def add(self, text: str, weight: float, table: frozenset[str] = frozenset()) -> None:
         """Keep a unit, unless it stood there just before, as where chunks overlap."""
         if text and not any(unit.text == text for unit in self.units[-50:]):
             # A question never answers itself, and half a sentence from a chunk's edge answers worse than a whole one.
             weight *= 0.5 if text.endswith("?") else 1.0
             self.units.append(
-                _Unit(text, weight * (0.8 if weight == 1.0 and text[0].islower() else 1.0), self.heading, stems(text))
+                _Unit(
+                    text,
+                    weight * (0.8 if weight == 1.0 and text[0].islower() else 1.0),
+                    self.heading | table,
+                    stems(text),
+                )
             )
 
     def read(self, line: str) -> None:
@@ -200,7 +207,8 @@ class _Reader:
     def _read_text(self, line: str) -> None:
         if line.startswith("|") and set(line) <= set("|-: "):
             if self.units:
-                self.units[-1].weight = _CODE  # what stands above this line is the table's head
+                # What stands above this line is the table's head: it says what the rows are about.
+                self.table = frozenset(self.units.pop().own)
         elif not line or set(line) <= set("-=*_"):
             self.flush()
         elif line.startswith("#"):
@@ -209,7 +217,7 @@ class _Reader:
             self.add(line.lstrip("# "), _CODE)
         elif line.startswith("|"):
             self.flush()
-            self.add(" | ".join(cell.strip() for cell in line.strip("|").split("|") if cell.strip()), _ROW)
+            self.add(" | ".join(cell.strip() for cell in line.strip("|").split("|") if cell.strip()), _ROW, self.table)
         elif _METADATA.match(line):
             self.flush()
         elif match := _ITEM.match(line):
