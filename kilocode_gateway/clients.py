@@ -12,18 +12,19 @@ import functools
 import importlib
 import importlib.util
 import os
-import ssl
 import threading
 import weakref
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator
 
 _MAX_CONNECTIONS = 1000
 _MAX_IDLE = 100
 _IDLE_SECONDS = 30.0
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 @functools.cache
@@ -57,9 +58,9 @@ if hasattr(os, "register_at_fork"):
 def shared_client() -> Any:
     """Give this process's sync client."""
     clients = _clients
-    if clients.sync is None:
+    if clients.sync is None or clients.sync.is_closed:
         with clients.lock:
-            if clients.sync is None:
+            if clients.sync is None or clients.sync.is_closed:
                 clients.sync = http_library().Client(**_options())
                 atexit.register(clients.sync.close)
     return clients.sync
@@ -68,12 +69,14 @@ def shared_client() -> Any:
 async def shared_async_client() -> Any:
     """Give the running event loop's client; it is closed when the loop shuts down its async generators."""
     loop = asyncio.get_running_loop()
-    entry = _clients.by_loop.get(id(loop))
-    if entry is not None and entry[0]() is loop:
+    by_loop, loop_id = _clients.by_loop, id(loop)
+    entry = by_loop.get(loop_id)
+    if entry is not None and entry[0]() is loop and not entry[1].is_closed:
         return entry[1]
-    keeper = _keep(id(loop))
+    keeper = _keep(loop_id)
     client = await anext(keeper)
-    _clients.by_loop[id(loop)] = (weakref.ref(loop), client, keeper)
+    # A loop that nobody shut down in good order takes its client with it.
+    by_loop[loop_id] = (weakref.ref(loop, lambda _: by_loop.pop(loop_id, None)), client, keeper)
     return client
 
 
@@ -103,7 +106,11 @@ def _options() -> dict[str, Any]:
         "verify": _trust(),
         "timeout": None,
         "follow_redirects": False,
-        "limits": library.Limits(max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_SECONDS),
+        # A proxy on the way to the world is none on the way to this machine.
+        "mounts": {f"all://{host}": None for host in _LOOPBACK},
+        "limits": library.Limits(
+            max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_SECONDS
+        ),
         # Users with different keys share the client, so it keeps no cookies.
         "cookies": CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
     }

@@ -1,4 +1,4 @@
-"""Where the gateway is and who asks: key, address, organization and feature, read from arguments and the environment."""
+"""Where the gateway is and who asks: key, address, organization and feature, from arguments and the environment."""
 
 from __future__ import annotations
 
@@ -166,7 +166,8 @@ def checked_base_url(url: str) -> str:
         msg = f"The gateway address must be an http(s) URL with a host, got {text!r}. {fix}"
         raise ConfigurationError(msg)
     if parts.query or parts.fragment:
-        msg = f"The gateway address must have no query and no fragment, got {text.split('?')[0].split('#')[0]!r} and more. {fix}"
+        shown = text.split("?")[0].split("#")[0]
+        msg = f"The gateway address must have no query and no fragment, got {shown!r} and more. {fix}"
         raise ConfigurationError(msg)
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         msg = (
@@ -219,7 +220,13 @@ def _secret_text(value: Any) -> str | None:
 
 def _checked_key(key: str) -> str:
     if not key.isascii() or any(ch.isspace() or not ch.isprintable() for ch in key):
-        kind = "a line break" if "\n" in key or "\r" in key else "a blank or control character" if key.isascii() else "a non-ASCII character"
+        kind = (
+            "a line break"
+            if "\n" in key or "\r" in key
+            else "a blank or control character"
+            if key.isascii()
+            else "a non-ASCII character"
+        )
         msg = (
             f"The API key contains {kind}, so it cannot be sent (the key is not shown here). "
             "Copy it again from your profile at app.kilo.ai, and check api_key or KILOCODE_API_KEY."

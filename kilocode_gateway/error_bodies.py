@@ -7,6 +7,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.errors import (
@@ -72,11 +73,11 @@ _BY_STATUS: dict[int, type[KiloCodeError]] = {
 }
 
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[KiloCodeError]], ...] = (
-    (re.compile(r"(maximum context length|context window|context length)", re.I), ContextLengthExceededError),
-    (re.compile(r"data collection is required", re.I), DataCollectionRequiredError),
-    (re.compile(r"(is not a valid model|model not found|no such model)", re.I), ModelNotFoundError),
-    (re.compile(r"not allowed for your team", re.I), ModelNotAllowedError),
-    (re.compile(r"organi[sz]ation", re.I), OrganizationError),
+    (re.compile(r"(maximum context length|context window|context length)", re.IGNORECASE), ContextLengthExceededError),
+    (re.compile(r"data collection is required", re.IGNORECASE), DataCollectionRequiredError),
+    (re.compile(r"(is not a valid model|model not found|no such model)", re.IGNORECASE), ModelNotFoundError),
+    (re.compile(r"not allowed for your team", re.IGNORECASE), ModelNotAllowedError),
+    (re.compile(r"organi[sz]ation", re.IGNORECASE), OrganizationError),
 )
 _TEXT_STATUSES: dict[type[KiloCodeError], frozenset[int]] = {
     ContextLengthExceededError: frozenset({400, 413, 422, 500}),
@@ -85,12 +86,16 @@ _TEXT_STATUSES: dict[type[KiloCodeError], frozenset[int]] = {
     ModelNotAllowedError: frozenset({403, 404}),
     OrganizationError: frozenset({403}),
 }
-_ENDED = re.compile(r"alpha period .* has ended", re.I)
-_NO_ENDPOINT = re.compile(r"no (allowed )?(endpoints|providers)", re.I)
+_ENDED = re.compile(r"alpha period .* has ended", re.IGNORECASE)
+_NO_ENDPOINT = re.compile(r"no (allowed )?(endpoints|providers)", re.IGNORECASE)
 _BYOK = "[BYOK]"
-_GENERIC = re.compile(r"^provider returned error\.?$", re.I)
-_RETRYABLE_STATUSES = frozenset({408, 429, 500, 502, 503, 504, 529})
+_GENERIC = re.compile(r"^provider returned error\.?$", re.IGNORECASE)
+_RETRYABLE_BELOW_500 = frozenset({408, 429})
 _NOT_RETRYABLE_CODES = frozenset({"no_free_models_available"})
+_WRONG_PLACE = frozenset({404, 405})
+_SHORTEST_KEY = 6
+_DEEPEST = 6
+_MASK = "**********"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +111,24 @@ class Context:
     """The classes to raise."""
     suggest: Callable[[str], list[str]] | None = None
     """Gives the nearest known model ids."""
+    reveal: Callable[[], str] | None = field(default=None, repr=False)
+    """Gives the key, so that an answer that repeats it is cleaned before it becomes an error."""
 
     def make(self, kind: type[KiloCodeError], message: str, **facts: Any) -> KiloCodeError:
         """Build an error of the table's class for `kind`."""
+        key = self.reveal() if self.reveal is not None else ""
+        if len(key) >= _SHORTEST_KEY:
+            message, facts = _without(key, message), _without(key, facts)
         return self.errors.get(kind, kind)(message, url=self.url or None, model=self.model, **facts)
+
+
+def _without(key: str, value: Any) -> Any:
+    """Put asterisks where a key stands in text, however deep."""
+    if isinstance(value, str):
+        return value.replace(key, _MASK)
+    if isinstance(value, dict):
+        return {_without(key, name): _without(key, inner) for name, inner in value.items()}
+    return [_without(key, inner) for inner in value] if isinstance(value, list) else value
 
 
 @dataclass(slots=True)
@@ -120,6 +139,8 @@ class _Report:
     code: str | None = None
     status: int | None = None
     provider: str | None = None
+    foreign: bool = False
+    """Whether the body is no JSON object, so that the gateway itself did not write it."""
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -138,9 +159,9 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: bytes, cont
         return _redirect(status, headers, context)
     try:
         parsed = json.loads(text) if text else None
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
-    report = _read(parsed) if isinstance(parsed, dict) else _Report(text=_plain(text))
+    report = _read(parsed) if isinstance(parsed, dict) else _Report(text=_plain(text), foreign=True)
     return _error(status, report, headers, parsed if parsed is not None else text, context)
 
 
@@ -166,7 +187,9 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
             return seconds
     try:
         date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-        seconds = date.timestamp() - (time.time() if now is None else now)
+        seconds = (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp() - (
+            time.time() if now is None else now
+        )
     except (ValueError, TypeError, OverflowError):
         return None
     return max(seconds, 0.0)
@@ -177,15 +200,17 @@ def _read(payload: Mapping[str, Any]) -> _Report:
     outer = payload.get("message")
     report = _Report(code=_name(payload.get("error_type")))
     if not isinstance(error, dict):
-        report.text = _string(outer) or _string(error) or _string(payload.get("detail"))
+        report.text = _string(outer) or _string(error) or _dig(payload.get("detail"))
         report.code = report.code or _name(payload.get("type"))
         return report
     code = error.get("code")
     report.status = _status(code)
-    metadata = error.get("metadata") if isinstance(error.get("metadata"), dict) else {}
+    metadata = _dict(error.get("metadata"))
     if report.status is None:
         report.code = report.code or _name(code)
-    report.code = report.code or _name(error.get("error_type")) or _name(metadata.get("error_type")) or _name(error.get("type"))
+    report.code = (
+        report.code or _name(error.get("error_type")) or _name(metadata.get("error_type")) or _name(error.get("type"))
+    )
     report.provider = _string(metadata.get("provider_name")) or None
     report.text = _string(error.get("message")) or _string(outer) or _string(error.get("title"))
     reason = _dig(metadata.get("raw"))
@@ -193,7 +218,12 @@ def _read(payload: Mapping[str, Any]) -> _Report:
         report.text = reason
     elif reason and reason not in report.text:
         report.text = f"{report.text} ({reason})"
-    for name, key in (("title", "title"), ("balance", "balance"), ("buyCreditsUrl", "buy_credits_url"), ("param", "param")):
+    for name, key in (
+        ("title", "title"),
+        ("balance", "balance"),
+        ("buyCreditsUrl", "buy_credits_url"),
+        ("param", "param"),
+    ):
         value = error.get(name, metadata.get(name))
         if value is not None:
             report.details[key] = value
@@ -205,12 +235,14 @@ def _dig(raw: object, depth: int = 0) -> str:
     if isinstance(raw, str):
         try:
             inner = json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):
             return _plain(raw)
         return _dig(inner, depth + 1) if isinstance(inner, (dict, list)) else _plain(raw)
+    if depth >= _DEEPEST:
+        return ""
     if isinstance(raw, list):
         return next((text for item in raw[:3] if (text := _dig(item, depth + 1))), "")
-    if isinstance(raw, dict) and depth < 6:  # noqa: PLR2004 - deeper than any provider nests
+    if isinstance(raw, dict):
         for name in ("message", "detail", "error", "error_description", "raw", "msg"):
             if text := _dig(raw.get(name), depth + 1):
                 return text
@@ -219,10 +251,14 @@ def _dig(raw: object, depth: int = 0) -> str:
 
 def _plain(text: str) -> str:
     if text.lstrip()[:1] == "<":
-        text = re.sub(r"<(script|style)\b.*?</\1>", " ", text, flags=re.S | re.I)
+        text = re.sub(r"<(script|style)\b.*?</\1>", " ", text, flags=re.DOTALL | re.IGNORECASE)
         text = re.sub(r"<[^>]*>", " ", text)
     text = " ".join(text.split())
     return text if len(text) <= 500 else text[:500] + "..."  # noqa: PLR2004 - enough to see what it is
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _string(value: object) -> str:
@@ -230,19 +266,22 @@ def _string(value: object) -> str:
 
 
 def _name(value: object) -> str | None:
-    return value.strip().lower() or None if isinstance(value, str) and not value.strip().isdigit() else None
+    return value.strip().lower() or None if isinstance(value, str) and not value.strip().isdecimal() else None
 
 
 def _status(value: object) -> int | None:
-    if isinstance(value, str) and value.strip().isdigit():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value.strip()) == 3:  # noqa: PLR2004 - a status
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600 else None  # noqa: PLR2004
 
 
-def _kind(status: int | None, report: _Report) -> type[KiloCodeError]:
+def _kind(status: int | None, report: _Report, context: Context) -> type[KiloCodeError]:
     if report.code in _BY_CODE:
         return _BY_CODE[report.code]
     code = status or 0
+    if code in _WRONG_PLACE and (report.foreign or context.model is None):
+        # A page, or a path that is about no model: the address is wrong, not the model.
+        return InvalidRequestError
     for pattern, kind in _BY_TEXT:
         if code in _TEXT_STATUSES[kind] and pattern.search(report.text):
             return kind
@@ -251,8 +290,10 @@ def _kind(status: int | None, report: _Report) -> type[KiloCodeError]:
     return InvalidRequestError if 400 <= code < 500 else UpstreamError  # noqa: PLR2004
 
 
-def _error(status: int | None, report: _Report, headers: Mapping[str, str], body: object, context: Context) -> KiloCodeError:
-    kind = _kind(status, report)
+def _error(
+    status: int | None, report: _Report, headers: Mapping[str, str], body: object, context: Context
+) -> KiloCodeError:
+    kind = _kind(status, report, context)
     details = dict(report.details)
     if kind is ModelNotFoundError:
         details["reason"] = _why_not_found(report)
@@ -260,7 +301,8 @@ def _error(status: int | None, report: _Report, headers: Mapping[str, str], body
             details["nearest"] = context.suggest(context.model)
     retryable = kind.default_retryable
     if kind in (UpstreamError, TimeoutExceededError):
-        retryable = (status is None or status in _RETRYABLE_STATUSES or status >= 500) and report.code not in _NOT_RETRYABLE_CODES  # noqa: PLR2004
+        refused = status is not None and status < 500 and status not in _RETRYABLE_BELOW_500  # noqa: PLR2004
+        retryable = not refused and report.code not in _NOT_RETRYABLE_CODES
     return context.make(
         kind,
         _message(kind, status, report, details, context),
@@ -281,15 +323,21 @@ def _why_not_found(report: _Report) -> str:
     return "no_endpoint" if _NO_ENDPOINT.search(report.text) else "unknown"
 
 
-def _message(kind: type[KiloCodeError], status: int | None, report: _Report, details: Mapping[str, Any], context: Context) -> str:
+def _message(
+    kind: type[KiloCodeError], status: int | None, report: _Report, details: Mapping[str, Any], context: Context
+) -> str:
     said = report.text.rstrip(".")
     who = f"the provider {report.provider}" if report.provider else "the gateway"
     code = f" (HTTP {status})" if status else ""
     id_ = f"the model {context.model!r}" if context.model else "the model"
     model = f" for {id_}" if context.model else ""
-    advice = _ADVICE.get(kind, _no_advice)(report, details, context)
+    advise = _ADVICE.get(kind)
+    advice = advise(report, details, context) if advise is not None else _FIXED_ADVICE.get(kind, "")
+    if kind is InvalidRequestError and status in _WRONG_PLACE:
+        advice = f"Check the base URL: {context.url} seems to be no address of the gateway."
     words = f": {said}." if said else " without a word of explanation."
-    return f"{_HEADLINE.get(kind, _HEADLINE[KiloCodeError]).format(who=who[0].upper() + who[1:], model=model, id=id_)}{code}{words}{' ' + advice if advice else ''}"
+    headline = _HEADLINE.get(kind, _HEADLINE[KiloCodeError]).format(who=who[0].upper() + who[1:], model=model, id=id_)
+    return f"{headline}{code}{words}{' ' if advice else ''}{advice}"
 
 
 _HEADLINE: dict[type[KiloCodeError], str] = {
@@ -310,23 +358,22 @@ _HEADLINE: dict[type[KiloCodeError], str] = {
 }
 
 
-def _no_advice(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
-    return ""
-
-
 def _advise_authentication(report: _Report, _details: Mapping[str, Any], context: Context) -> str:
     if report.text.startswith(_BYOK):
         return "It is your own provider key that was refused: renew it in the dashboard at app.kilo.ai."
     if not context.authenticated:
         return (
-            "No API key was sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at app.kilo.ai), "
-            "or choose a free model: an id that ends in ':free', or 'kilo-auto/free'."
+            "No API key was sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at "
+            "app.kilo.ai), or choose a free model: an id that ends in ':free', or 'kilo-auto/free'."
         )
     if report.code == "invalid_token":
-        return "The API key is wrong, expired or revoked. Copy it again from your profile at app.kilo.ai and set KILOCODE_API_KEY."
+        return (
+            "The API key is wrong, expired or revoked. Copy it again from your profile at app.kilo.ai and set "
+            "KILOCODE_API_KEY."
+        )
     return (
-        "A key was sent, and the gateway gives this one answer to a bad or expired key, a blocked user and an organization "
-        "that the user does not belong to. `python -m kilocode_gateway doctor` finds out which."
+        "A key was sent, and the gateway gives this one answer to a bad or expired key, a blocked user and an "
+        "organization that the user does not belong to. `python -m kilocode_gateway doctor` finds out which."
     )
 
 
@@ -335,7 +382,9 @@ def _advise_balance(report: _Report, details: Mapping[str, Any], _context: Conte
         return "It is your own provider account that is out of money."
     balance = details.get("balance")
     has = f"The balance is {balance} USD. " if balance is not None else ""
-    return f"{has}Add credits at {details.get('buy_credits_url', 'https://app.kilo.ai/profile')}, or choose a free model."
+    return (
+        f"{has}Add credits at {details.get('buy_credits_url', 'https://app.kilo.ai/profile')}, or choose a free model."
+    )
 
 
 def _advise_rate(report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
@@ -348,38 +397,31 @@ def _advise_not_found(_report: _Report, details: Mapping[str, Any], _context: Co
     if details["reason"] == "ended":
         return "Choose another model: `python -m kilocode_gateway models` lists them."
     if details["reason"] == "no_endpoint":
-        return "No provider of it offers what the request asks for: loosen `provider`, leave out the unusual parameters, or choose another model."
+        return (
+            "No provider of it offers what the request asks for: loosen `provider`, leave out the unusual parameters, "
+            "or choose another model."
+        )
     nearest = details.get("nearest")
     close = f"Did you mean {' or '.join(repr(name) for name in nearest)}? " if nearest else ""
     return f"{close}`python -m kilocode_gateway models` lists the exact ids."
 
 
-def _advise_not_allowed(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
-    return "Ask the organization's administrator, loosen `provider`, or choose another model."
-
-
-def _advise_organization(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
-    return "Check organization_id (KILOCODE_ORGANIZATION_ID) and that the key's owner is a member."
-
-
-def _advise_context(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
-    return "Send fewer or shorter messages, lower max_tokens, or choose a model with a larger context window."
-
-
-def _advise_data(_report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
-    return "Allow it with provider={'data_collection': 'allow'}, or choose a model that does not train on prompts."
-
-
+_FIXED_ADVICE: dict[type[KiloCodeError], str] = {
+    AnonymousQuotaError: "Sign up at app.kilo.ai and set KILOCODE_API_KEY, or wait a day.",
+    ModelNotAllowedError: "Ask the organization's administrator, loosen `provider`, or choose another model.",
+    OrganizationError: "Check organization_id (KILOCODE_ORGANIZATION_ID) and that the key's owner is a member.",
+    ContextLengthExceededError: (
+        "Send fewer or shorter messages, lower max_tokens, or choose a model with a larger context window."
+    ),
+    DataCollectionRequiredError: (
+        "Allow it with provider={'data_collection': 'allow'}, or choose a model that does not train on prompts."
+    ),
+}
 _ADVICE: dict[type[KiloCodeError], Callable[[_Report, Mapping[str, Any], Context], str]] = {
     AuthenticationError: _advise_authentication,
     InsufficientBalanceError: _advise_balance,
-    AnonymousQuotaError: lambda *_: "Sign up at app.kilo.ai and set KILOCODE_API_KEY, or wait a day.",
     RateLimitError: _advise_rate,
     ModelNotFoundError: _advise_not_found,
-    ModelNotAllowedError: _advise_not_allowed,
-    OrganizationError: _advise_organization,
-    ContextLengthExceededError: _advise_context,
-    DataCollectionRequiredError: _advise_data,
 }
 
 
@@ -388,8 +430,9 @@ def _redirect(status: int, headers: Mapping[str, str], context: Context) -> Kilo
     shown = target.split("?")[0] or "an address that it does not name"
     return context.make(
         RedirectRefusedError,
-        f"The address {context.url} answers with a redirect to {shown} (HTTP {status}). Redirects are not followed, because they "
-        "would carry the prompts elsewhere. If the new address is the right one, set it as the base URL (KILOCODE_BASE_URL).",
+        f"The address {context.url} answers with a redirect to {shown} (HTTP {status}). Redirects are not followed, "
+        "because they would carry the prompts elsewhere. If the new address is the right one, set it as the base URL "
+        "(KILOCODE_BASE_URL).",
         status=status,
         headers={name: headers[name] for name in SAFE_HEADERS if name in headers},
         location=shown,

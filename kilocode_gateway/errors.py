@@ -34,7 +34,7 @@ class KiloCodeError(Exception):
     default_retryable: ClassVar[bool] = False
     """Whether errors of this class may succeed when tried again, unless one says otherwise."""
 
-    def __init__(  # noqa: PLR0913 - an error report has many optional facts, all by keyword
+    def __init__(
         self,
         message: str,
         *,

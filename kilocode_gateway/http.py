@@ -1,4 +1,4 @@
-"""Binds the HTTP library once: shared clients, one attempt, and the retry policy around it.
+"""Binds the HTTP library once: one attempt, and the retry policy around it, sync and async.
 
 httpx2 is used where it is installed, because its connection pool stays fast at a hundred requests at once; else httpx.
 A client that a user hands in may be of either library.
@@ -7,11 +7,12 @@ A client that a user hands in may be of either library.
 from __future__ import annotations
 
 import asyncio
-import random
+import contextlib
+import socket
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.clients import shared_async_client, shared_client
 from kilocode_gateway.error_bodies import Context, error_from_answer
@@ -25,16 +26,13 @@ from kilocode_gateway.errors import (
     StreamInterruptedError,
     TimeoutExceededError,
 )
+from kilocode_gateway.policy import RetryPolicy, Timeouts, timeouts_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 
-    from kilocode_gateway.config import GatewayConfig, Secret
+    from kilocode_gateway.config import GatewayConfig
 
-Timeouts = dict[str, "float | None"]
-"""Seconds for `connect`, `read`, `write` and `pool`, None for no limit: both libraries take this form."""
-
-CONNECT_SECONDS = 10.0
 _MAX_ERROR_BODY = 1_000_000
 
 
@@ -48,8 +46,6 @@ class Call:
     content: bytes | None = field(repr=False)
     timeouts: Timeouts
     context: Context
-    secret: Secret | None = None
-    """The key, so that an answer that repeats it can be cleaned before it becomes an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,96 +59,53 @@ class Answer:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Decides, from what is known after a failed attempt, how long to wait before the next one."""
-
-    max_retries: int = 2
-    """Attempts after the first."""
-    first_wait: float = 0.5
-    """Seconds before the second attempt; doubled each time."""
-    longest_wait: float = 8.0
-    """Seconds that the doubling never exceeds."""
-    longest_asked: float = 60.0
-    """Seconds of waiting that the gateway may ask for; with more, the error is raised at once."""
-
-    def wait(self, error: KiloCodeError, attempt: int, time_left: float | None = None, jitter: float | None = None) -> float | None:
-        """Give the seconds to wait before trying again, or None to give up.
-
-        Args:
-            error: What the attempt came to.
-            attempt: How many attempts came before it, from 0.
-            time_left: The seconds that the call may still take, None for any number.
-            jitter: A number from 0 to 1 that shortens the wait by up to a quarter; random unless given.
-
-        """
-        if attempt >= self.max_retries or not error.retryable:
-            return None
-        seconds = error.retry_after
-        if seconds is None:
-            part = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, guards nothing
-            seconds = min(self.first_wait * 2**attempt, self.longest_wait) * (1 - part / 4)
-        elif seconds > self.longest_asked:
-            return None
-        return None if time_left is not None and seconds >= time_left else seconds
-
-
-def timeouts_of(timeout: object) -> Timeouts:
-    """Read a time limit in any form that users of the frameworks give.
+class OpenAnswer:
+    """A successful answer whose body is still arriving; its first bytes are here.
 
     Args:
-        timeout: Seconds for each read, a pair (connect, read), a `Timeout` of httpx or httpx2, or None for no limit.
-
-    Raises:
-        ConfigurationError: If it is of another form, or negative.
+        response: The HTTP library's response.
+        chunks: The rest of its body.
+        first: The first bytes; None when the body is empty.
+        context: What was asked.
+        error: What the first bytes came to, where they could not be read.
 
     """
-    if hasattr(timeout, "as_dict"):
-        return cast("Timeouts", timeout.as_dict())
-    connect, read = timeout if isinstance(timeout, tuple) and len(timeout) == 2 else (None, timeout)  # noqa: PLR2004 - a pair
-    for seconds in (connect, read):
-        if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not seconds > 0):
-            msg = f"A timeout must be a positive number of seconds, a pair (connect, read), an httpx Timeout or None, got {timeout!r}."
-            raise ConfigurationError(msg)
-    if connect is None:
-        connect = CONNECT_SECONDS if read is None else min(CONNECT_SECONDS, read)
-    return {"connect": connect, "read": read, "write": read, "pool": read}
 
+    __slots__ = ("_chunks", "_error", "_first", "_response", "context", "headers", "status")
 
-class OpenAnswer:
-    """A successful answer whose body is still arriving; its first bytes are here."""
-
-    __slots__ = ("_chunks", "_response", "context", "first", "headers", "status")
-
-    def __init__(self, response: Any, chunks: Iterator[bytes], first: bytes | None, context: Context) -> None:
+    def __init__(
+        self,
+        response: Any,
+        chunks: Iterator[bytes],
+        first: bytes | None,
+        context: Context,
+        error: KiloCodeError | None = None,
+    ) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.first = first
         self.context = context
         self._response = response
         self._chunks = chunks
+        self._first = first
+        self._error = error
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
         """Give the body as it arrives.
 
         Raises:
             StreamInterruptedError: If the connection breaks.
             TimeoutExceededError: If the next bytes take longer than the read limit.
+            MalformedReplyError: If the bytes cannot be decoded.
 
         """
-        if self.first is None:
-            return
-        yield self.first
-        while True:
+        error = self._error
+        if error is None and self._first is not None:
+            yield self._first
             try:
-                chunk = next(self._chunks, None)
+                yield from self._chunks
             except request_errors() as exc:
                 error = _broken(exc, self.context)
-            else:
-                if chunk is None:
-                    return
-                yield chunk
-                continue
+        if error is not None:
             raise error
 
     def read(self) -> bytes:
@@ -162,39 +115,56 @@ class OpenAnswer:
         finally:
             self.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more can be read."""
+        return bool(self._response.is_closed)
+
     def close(self) -> None:
         """Give the connection back, or close it when bytes are left on it."""
         self._response.close()
+
+    def hang_up(self) -> None:
+        """End the connection under a thread that is reading from it; closing alone would not wake that thread."""
+        stream = self._response.extensions.get("network_stream")
+        sock = stream.get_extra_info("socket") if stream is not None else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 class AsyncOpenAnswer:
     """The async twin of `OpenAnswer`."""
 
-    __slots__ = ("_chunks", "_response", "context", "first", "headers", "status")
+    __slots__ = ("_chunks", "_error", "_first", "_response", "context", "headers", "status")
 
-    def __init__(self, response: Any, chunks: AsyncIterator[bytes], first: bytes | None, context: Context) -> None:
+    def __init__(
+        self,
+        response: Any,
+        chunks: AsyncIterator[bytes],
+        first: bytes | None,
+        context: Context,
+        error: KiloCodeError | None = None,
+    ) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.first = first
         self.context = context
         self._response = response
         self._chunks = chunks
+        self._first = first
+        self._error = error
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it arrives; raises as `OpenAnswer.chunks` does."""
-        if self.first is None:
-            return
-        yield self.first
-        while True:
+        error = self._error
+        if error is None and self._first is not None:
+            yield self._first
             try:
-                chunk = await anext(self._chunks, None)
+                async for chunk in self._chunks:
+                    yield chunk
             except request_errors() as exc:
                 error = _broken(exc, self.context)
-            else:
-                if chunk is None:
-                    return
-                yield chunk
-                continue
+        if error is not None:
             raise error
 
     async def read(self) -> bytes:
@@ -203,6 +173,11 @@ class AsyncOpenAnswer:
             return b"".join([chunk async for chunk in self.chunks()])
         finally:
             await self.aclose()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more can be read."""
+        return bool(self._response.is_closed)
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when bytes are left on it."""
@@ -238,21 +213,23 @@ async def aopen_answer(call: Call, policy: RetryPolicy, client: Any = None) -> A
 
 def _attempt(call: Call, client: Any) -> OpenAnswer | KiloCodeError:
     """Send once. The error is given back, not raised, so that it chains nothing that holds the request."""
-    client = _usable(client) or shared_client()
-    response = None
+    client = shared_client() if client is None else _usable(client, is_async=False)
+    response, body = None, bytearray()
     try:
         response = client.send(_request(client, call), stream=True, follow_redirects=False)
         chunks = response.iter_bytes()
         if response.is_success:
             return OpenAnswer(response, chunks, next(chunks, None), call.context)
-        body = b""
         for chunk in chunks:
             body += chunk
             if len(body) > _MAX_ERROR_BODY:
                 break
         error = _refused(call, response, body)
     except request_errors() as exc:
-        error = _failed(exc, call.context) if response is None or response.is_success else _refused(call, response, b"")
+        if response is not None and response.is_success and response.num_bytes_downloaded:
+            return OpenAnswer(response, iter(()), None, call.context, _broken(exc, call.context))
+        failed = response is None or response.is_success
+        error = _failed(exc, call.context) if failed else _refused(call, response, body)
     except BaseException:
         if response is not None:
             response.close()
@@ -263,21 +240,23 @@ def _attempt(call: Call, client: Any) -> OpenAnswer | KiloCodeError:
 
 
 async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
-    client = _usable(client) or await shared_async_client()
-    response = None
+    client = await shared_async_client() if client is None else _usable(client, is_async=True)
+    response, body = None, bytearray()
     try:
         response = await client.send(_request(client, call), stream=True, follow_redirects=False)
         chunks = response.aiter_bytes()
         if response.is_success:
             return AsyncOpenAnswer(response, chunks, await anext(chunks, None), call.context)
-        body = b""
         async for chunk in chunks:
             body += chunk
             if len(body) > _MAX_ERROR_BODY:
                 break
         error = _refused(call, response, body)
     except request_errors() as exc:
-        error = _failed(exc, call.context) if response is None or response.is_success else _refused(call, response, b"")
+        if response is not None and response.is_success and response.num_bytes_downloaded:
+            return AsyncOpenAnswer(response, chunks, None, call.context, _broken(exc, call.context))
+        failed = response is None or response.is_success
+        error = _failed(exc, call.context) if failed else _refused(call, response, body)
     except BaseException:
         if response is not None:
             await response.aclose()
@@ -288,14 +267,20 @@ async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
 
 
 def _request(client: Any, call: Call) -> Any:
+    extensions = {"timeout": dict(call.timeouts)}
     return client.build_request(
-        call.method, call.url, headers=call.headers, content=call.content, extensions={"timeout": dict(call.timeouts)}
+        call.method, call.url, headers=call.headers, content=call.content, extensions=extensions
     )
 
 
-def _usable(client: Any) -> Any:
-    if client is not None and client.is_closed:
-        msg = f"The HTTP client that was handed in is closed ({type(client).__module__}.{type(client).__qualname__}). Hand in an open one, or none."
+def _usable(client: Any, *, is_async: bool) -> Any:
+    kind = f"{type(client).__module__}.{type(client).__qualname__}"
+    if hasattr(client, "aclose") is not is_async:
+        wanted, other = ("http_async_client", "http_client") if is_async else ("http_client", "http_async_client")
+        msg = f"Expected {'an async' if is_async else 'a sync'} client as {wanted}, got {kind}. Hand it in as {other}."
+        raise ConfigurationError(msg)
+    if client.is_closed:
+        msg = f"The HTTP client that was handed in is closed ({kind}). Hand in an open one, or none."
         raise ConfigurationError(msg)
     return client
 
@@ -303,13 +288,12 @@ def _usable(client: Any) -> Any:
 def request_errors() -> tuple[type[BaseException], ...]:
     """Give what an HTTP library raises when a request fails, for each library that is in use."""
     modules = (sys.modules.get("httpx2"), sys.modules.get("httpx"))
-    return tuple(module.RequestError for module in modules if module is not None and hasattr(module, "RequestError"))
+    names = ("RequestError", "InvalidURL", "StreamError")
+    return tuple(getattr(module, name) for module in modules for name in names if hasattr(module, name))
 
 
-def _refused(call: Call, response: Any, body: bytes) -> KiloCodeError:
-    if call.secret is not None:
-        body = body.replace(call.secret.reveal().encode(), b"**********")
-    return error_from_answer(response.status_code, response.headers, body, call.context)
+def _refused(call: Call, response: Any, body: bytearray) -> KiloCodeError:
+    return error_from_answer(response.status_code, response.headers, bytes(body), call.context)
 
 
 def _names(exc: BaseException) -> set[str]:
@@ -327,14 +311,13 @@ def _failed(exc: BaseException, context: Context) -> KiloCodeError:
     if "TimeoutException" in names:
         return context.make(
             TimeoutExceededError,
-            f"The gateway at {context.url} did not answer in time ({type(exc).__name__}). Raise `timeout`, or stream the answer.",
+            f"The gateway at {context.url} did not answer in time ({type(exc).__name__}). "
+            "Raise `timeout`, or stream the answer.",
         )
-    if "DecodingError" in names:
+    if names & {"UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}:
         return context.make(
-            MalformedReplyError, f"The answer from {context.url} cannot be decoded ({_reason(exc)}). A proxy on the way may have changed it."
+            ConnectionFailedError, f"The request to {context.url} cannot be sent ({_reason(exc)}).", retryable=False
         )
-    if names & {"UnsupportedProtocol", "LocalProtocolError"}:
-        return context.make(ConnectionFailedError, f"The request to {context.url} cannot be sent ({_reason(exc)}).", retryable=False)
     return context.make(
         ConnectionFailedError,
         f"The gateway at {context.url} cannot be reached, or hung up before it answered ({_reason(exc)}). "
@@ -347,27 +330,37 @@ def _broken(exc: BaseException, context: Context) -> KiloCodeError:
     names = _names(exc)
     if "TimeoutException" in names:
         return context.make(
-            TimeoutExceededError, f"The answer from {context.url} stopped arriving, and the read limit ran out ({type(exc).__name__}). Raise `timeout`."
+            TimeoutExceededError,
+            f"The answer from {context.url} stopped arriving, and the read limit ran out ({type(exc).__name__}). "
+            "Raise `timeout`.",
         )
     if "DecodingError" in names:
         return context.make(
-            MalformedReplyError, f"The answer from {context.url} cannot be decoded ({_reason(exc)}). A proxy on the way may have changed it."
+            MalformedReplyError,
+            f"The answer from {context.url} cannot be decoded ({_reason(exc)}). "
+            "A proxy on the way may have changed it.",
         )
     return context.make(
-        StreamInterruptedError, f"The connection to {context.url} broke before the answer was complete ({_reason(exc)}). Nothing is sent again by itself."
+        StreamInterruptedError,
+        f"The connection to {context.url} broke before the answer was complete ({_reason(exc)}). "
+        "Nothing is sent again by itself.",
     )
 
 
 def _get_call(config: GatewayConfig, path: str, seconds: float, errors: ErrorTable) -> Call:
-    url = config.url(path)
-    context = Context(url=url, authenticated=config.api_key is not None, errors=errors)
-    return Call("GET", url, config.headers(), None, timeouts_of(seconds), context, config.api_key)
+    url, key = config.url(path), config.api_key
+    context = Context(
+        url=url, authenticated=key is not None, errors=errors, reveal=key.reveal if key is not None else None
+    )
+    return Call("GET", url, config.headers(), None, timeouts_of(seconds), context)
 
 
 _ONCE = RetryPolicy(max_retries=0)
 
 
-def get(config: GatewayConfig, path: str, *, timeout: float = 5.0, client: Any = None, errors: ErrorTable = ERRORS) -> Answer:
+def get(
+    config: GatewayConfig, path: str, *, timeout: float = 5.0, client: Any = None, errors: ErrorTable = ERRORS
+) -> Answer:
     """Fetch a path once.
 
     Args:
@@ -396,21 +389,23 @@ def get(config: GatewayConfig, path: str, *, timeout: float = 5.0, client: Any =
     return Answer(opened.status, opened.headers, b"".join(parts), opened.context.url)
 
 
-async def aget(config: GatewayConfig, path: str, *, timeout: float = 5.0, client: Any = None, errors: ErrorTable = ERRORS) -> Answer:  # noqa: ASYNC109 - a limit in seconds, as everywhere here
+async def aget(
+    config: GatewayConfig,
+    path: str,
+    *,
+    timeout: float = 5.0,  # noqa: ASYNC109 - a limit in seconds, as everywhere here
+    client: Any = None,
+    errors: ErrorTable = ERRORS,
+) -> Answer:
     """Do what `get` does, without blocking the event loop."""
-    end = time.monotonic() + timeout
-    opened = await aopen_answer(_get_call(config, path, timeout, errors), _ONCE, client)
-    if isinstance(opened, KiloCodeError):
-        raise opened
-    parts = []
-    try:
-        async for chunk in opened.chunks():
-            parts.append(chunk)
-            if time.monotonic() > end:
-                raise _too_slow(opened.context, timeout)
-    finally:
-        await opened.aclose()
-    return Answer(opened.status, opened.headers, b"".join(parts), opened.context.url)
+    call = _get_call(config, path, timeout, errors)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout):
+            opened = await aopen_answer(call, _ONCE, client)
+            if isinstance(opened, KiloCodeError):
+                raise opened
+            return Answer(opened.status, opened.headers, await opened.read(), call.url)
+    raise _too_slow(call.context, timeout)
 
 
 def _too_slow(context: Context, seconds: float) -> KiloCodeError:

@@ -48,75 +48,75 @@ def _http_library() -> Any:
     return importlib.import_module("httpx2" if major >= _HTTPX2_SINCE else "httpx")
 
 
-class APIError(OpenAIShaped, openai.APIError):  # type: ignore[misc]
+class APIError(OpenAIShaped, openai.APIError):
     """A `KiloCodeError` of no closer kind."""
 
 
-class AuthenticationError(OpenAIShaped, errors.AuthenticationError, openai.AuthenticationError):  # type: ignore[misc]
+class AuthenticationError(OpenAIShaped, errors.AuthenticationError, openai.AuthenticationError):
     """See `errors.AuthenticationError`."""
 
 
-class InsufficientBalanceError(OpenAIShaped, errors.InsufficientBalanceError, openai.APIStatusError):  # type: ignore[misc]
+class InsufficientBalanceError(OpenAIShaped, errors.InsufficientBalanceError, openai.APIStatusError):
     """See `errors.InsufficientBalanceError`."""
 
 
-class PermissionRefusedError(OpenAIShaped, errors.PermissionRefusedError, openai.PermissionDeniedError):  # type: ignore[misc]
+class PermissionRefusedError(OpenAIShaped, errors.PermissionRefusedError, openai.PermissionDeniedError):
     """See `errors.PermissionRefusedError`."""
 
 
-class ModelNotAllowedError(OpenAIShaped, errors.ModelNotAllowedError, openai.PermissionDeniedError):  # type: ignore[misc]
+class ModelNotAllowedError(OpenAIShaped, errors.ModelNotAllowedError, openai.PermissionDeniedError):
     """See `errors.ModelNotAllowedError`."""
 
 
-class OrganizationError(OpenAIShaped, errors.OrganizationError, openai.PermissionDeniedError):  # type: ignore[misc]
+class OrganizationError(OpenAIShaped, errors.OrganizationError, openai.PermissionDeniedError):
     """See `errors.OrganizationError`."""
 
 
-class ModelNotFoundError(OpenAIShaped, errors.ModelNotFoundError, openai.NotFoundError):  # type: ignore[misc]
+class ModelNotFoundError(OpenAIShaped, errors.ModelNotFoundError, openai.NotFoundError):
     """See `errors.ModelNotFoundError`."""
 
 
-class InvalidRequestError(OpenAIShaped, errors.InvalidRequestError, openai.BadRequestError):  # type: ignore[misc]
+class InvalidRequestError(OpenAIShaped, errors.InvalidRequestError, openai.BadRequestError):
     """See `errors.InvalidRequestError`."""
 
 
-class ContextLengthExceededError(OpenAIShaped, errors.ContextLengthExceededError, openai.BadRequestError):  # type: ignore[misc]
+class ContextLengthExceededError(OpenAIShaped, errors.ContextLengthExceededError, openai.BadRequestError):
     """See `errors.ContextLengthExceededError`."""
 
 
-class DataCollectionRequiredError(OpenAIShaped, errors.DataCollectionRequiredError, openai.BadRequestError):  # type: ignore[misc]
+class DataCollectionRequiredError(OpenAIShaped, errors.DataCollectionRequiredError, openai.BadRequestError):
     """See `errors.DataCollectionRequiredError`."""
 
 
-class RateLimitError(OpenAIShaped, errors.RateLimitError, openai.RateLimitError):  # type: ignore[misc]
+class RateLimitError(OpenAIShaped, errors.RateLimitError, openai.RateLimitError):
     """See `errors.RateLimitError`."""
 
 
-class AnonymousQuotaError(OpenAIShaped, errors.AnonymousQuotaError, openai.RateLimitError):  # type: ignore[misc]
+class AnonymousQuotaError(OpenAIShaped, errors.AnonymousQuotaError, openai.RateLimitError):
     """See `errors.AnonymousQuotaError`."""
 
 
-class UpstreamError(OpenAIShaped, errors.UpstreamError, openai.InternalServerError):  # type: ignore[misc]
+class UpstreamError(OpenAIShaped, errors.UpstreamError, openai.InternalServerError):
     """See `errors.UpstreamError`."""
 
 
-class ConnectionFailedError(OpenAIShaped, errors.ConnectionFailedError, openai.APIConnectionError):  # type: ignore[misc]
+class ConnectionFailedError(OpenAIShaped, errors.ConnectionFailedError, openai.APIConnectionError):
     """See `errors.ConnectionFailedError`."""
 
 
-class RedirectRefusedError(OpenAIShaped, errors.RedirectRefusedError, openai.APIConnectionError):  # type: ignore[misc]
+class RedirectRefusedError(OpenAIShaped, errors.RedirectRefusedError, openai.APIConnectionError):
     """See `errors.RedirectRefusedError`."""
 
 
-class TimeoutExceededError(OpenAIShaped, errors.TimeoutExceededError, openai.APITimeoutError):  # type: ignore[misc]
+class TimeoutExceededError(OpenAIShaped, errors.TimeoutExceededError, openai.APITimeoutError):
     """See `errors.TimeoutExceededError`."""
 
 
-class StreamInterruptedError(OpenAIShaped, errors.StreamInterruptedError, openai.APIConnectionError):  # type: ignore[misc]
+class StreamInterruptedError(OpenAIShaped, errors.StreamInterruptedError, openai.APIConnectionError):
     """See `errors.StreamInterruptedError`."""
 
 
-class MalformedReplyError(OpenAIShaped, errors.MalformedReplyError, openai.APIResponseValidationError):  # type: ignore[misc]
+class MalformedReplyError(OpenAIShaped, errors.MalformedReplyError, openai.APIResponseValidationError):
     """See `errors.MalformedReplyError`."""
 
 

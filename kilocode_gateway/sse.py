@@ -1,4 +1,4 @@
-"""Turns the bytes of an event stream into dicts, without doing any I/O: sync and async callers drive the same decoder."""
+"""Turns the bytes of an event stream into dicts, without any I/O: sync and async callers drive the same decoder."""
 
 from __future__ import annotations
 
@@ -84,12 +84,10 @@ class EventDecoder:
     def _read(self, event: bytes) -> dict[str, Any] | None:
         if event.startswith(_DATA) and b"\n" not in event:
             return _object(event[6:])
-        if not event or event.startswith(b":") and b"\n" not in event:
+        if not event or (event.startswith(b":") and b"\n" not in event):
             return None
-        lines = []
-        for line in event.removeprefix(_BYTE_ORDER_MARK).split(b"\n"):
-            if line.startswith(b"data:"):
-                lines.append(line[6:] if line.startswith(b"data: ") else line[5:])
+        fields = event.removeprefix(_BYTE_ORDER_MARK).split(b"\n")
+        lines = [line[6:] if line.startswith(b"data: ") else line[5:] for line in fields if line.startswith(b"data:")]
         data = b"\n".join(lines).strip()
         if not data:
             return None

@@ -5,6 +5,7 @@ One decoder without I/O serves sync and async alike.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("kilocode_gateway")
 
 _BLANKS = b" \t\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_NO_EVENTS = (b"{", b"[", b"<")
+_EVENT_FIELDS = (b":", b"data", b"event", b"id", b"retry", b"\xef")
+_LAST_BYTES_SECONDS = 1.0
+"""How long the end of a body may take after the answer said that it is done."""
 
 
 class AnswerDecoder:
@@ -35,14 +41,22 @@ class AnswerDecoder:
     no white space tells.
     """
 
-    __slots__ = ("_events", "_json", "_opened", "_requested", "reader")
+    __slots__ = ("_beginning", "_events", "_json", "_opened", "_requested", "answer", "reader")
 
     def __init__(self, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> None:
         self.reader = wire.StreamReader()
+        self.answer: wire.Completion | None = None
+        """The whole answer, once it is complete."""
         self._opened = opened
         self._requested = requested_model
+        self._beginning = b""
         self._events: EventDecoder | None = None
         self._json: list[bytes] | None = None
+
+    @property
+    def said_done(self) -> bool:
+        """Whether the stream said `[DONE]`, so that nothing more can come."""
+        return self._events is not None and self._events.done
 
     def feed(self, data: bytes) -> Iterator[wire.Delta]:
         """Take the next bytes and give the pieces that they complete.
@@ -51,72 +65,80 @@ class AnswerDecoder:
             KiloCodeError: If they carry an error, or are not what the protocol promises.
 
         """
-        if self._events is None and self._json is None:
+        if self._events is None:
+            if self._json is not None:
+                self._json.append(data)
+                return
             data = data.lstrip(_BLANKS)
             if not data:
                 return
-            if data[:1] in (b"{", b"<", b"["):
-                self._json = []
-            else:
-                self._events = EventDecoder()
-        if self._events is None:
-            self._json.append(data)  # type: ignore[union-attr]  # one of the two is set
-            return
+            self._beginning = data[:200]
+            if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
+                self._json = [data]
+                return
+            self._events = EventDecoder()
         try:
             for chunk in self._events.feed(data):
                 delta = self._read(chunk)
                 if delta is not None:
                     yield delta
-            return
         except NotJSONError as exc:
             beginning = str(exc)
-        raise self._error(MalformedReplyError, f"An event of the stream from {self._opened.context.url} is not JSON: {beginning!r}.")
+        else:
+            return
+        raise self._error(
+            MalformedReplyError, f"An event of the stream from {self._opened.context.url} is not JSON: {beginning!r}."
+        )
 
     def end(self) -> Iterator[wire.Delta]:
-        """Give what is left when the bytes have ended: the closing piece.
+        """Give what is left when the bytes have ended, and the closing piece; `answer` is then there, and counted.
 
         Raises:
             StreamInterruptedError: If no finish reason proved that the answer is complete.
+            MalformedReplyError: If the bytes are no answer at all.
 
         """
         if self._json is not None:
-            rest: list[dict[str, Any]] = [read_payload(b"".join(self._json), self._opened)]
+            payload = read_payload(b"".join(self._json), self._opened)
+            read_choices(payload, self._opened, self._requested)
+            rest: list[dict[str, Any]] = [payload]
         else:
             rest = list(self._events.close()) if self._events is not None else []
         for chunk in rest:
             delta = self._read(chunk)
             if delta is not None:
                 yield delta
-        if not self.reader.is_complete:
-            done = " although it says that it is done" if self._events is not None and self._events.done else ""
-            raise self._error(
-                StreamInterruptedError,
-                f"The answer from {self._opened.context.url} ended without a finish reason{done}, so it is not complete. "
-                "Nothing is sent again by itself.",
-            )
+        if not self.reader.is_complete and self._json is None:
+            raise self._incomplete()
+        self.answer = self.reader.completion(self._requested)
+        usage.record(self.answer.model, self.answer.usage)
         yield self.reader.last()
 
     def survives(self, error: KiloCodeError) -> bool:
-        """Say whether the answer was complete before the connection broke; if not, put the text so far into the error."""
+        """Say whether the answer was complete before the connection broke; if not, put the text so far in the error."""
         if self.reader.is_complete:
             _log.warning("The connection broke after the answer was complete; its usage may be missing. %s", error)
             return True
         error.with_text(self.reader.text)
         return False
 
-    def completion(self) -> wire.Completion:
-        """Give the whole answer, and count it."""
-        answer = self.reader.completion(self._requested)
-        usage.record(answer.model, answer.usage)
-        return answer
-
     def _read(self, chunk: dict[str, Any]) -> wire.Delta | None:
-        if "error" in chunk or chunk.get("choices"):
-            failed = error_in(chunk)
-            if failed is not None:
-                error = error_from_payload(failed, self._opened.headers, self._opened.context)
-                raise error.with_text(self.reader.text)
+        failed = error_in(chunk)
+        if failed is not None:
+            error = error_from_payload(failed, self._opened.headers, self._opened.context)
+            raise error.with_text(self.reader.text)
         return self.reader.read(chunk)
+
+    def _incomplete(self) -> KiloCodeError:
+        url = self._opened.context.url
+        if self._beginning and not self.reader.has_begun and not self._beginning.startswith(_EVENT_FIELDS):
+            return _not_json(self._beginning, self._opened)
+        done = " although it says that it is done" if self.said_done else ""
+        return self._error(
+            StreamInterruptedError,
+            f"The answer from {url} ended without a finish reason{done}, so it is not complete. "
+            "Nothing is sent again by itself.",
+        )
 
     def _error(self, kind: type[KiloCodeError], message: str) -> KiloCodeError:
         return self._opened.context.make(kind, message, status=self._opened.status).with_text(self.reader.text)
@@ -125,34 +147,20 @@ class AnswerDecoder:
 class Stream:
     """An answer that arrives piece by piece: an iterator of `Delta` that closes its connection at the end.
 
-    Leave the `with` block, or call `close`, to stop early: the gateway then sees the connection close and stops too.
+    Leave the `with` block, or call `close` (from any thread), to stop early: the gateway then sees the connection close
+    and stops too.
     """
 
     def __init__(self, opened: OpenAnswer, requested_model: str) -> None:
-        self.completion: wire.Completion | None = None
-        """The whole answer; None until the stream has ended."""
         self._opened = opened
         self._decoder = AnswerDecoder(opened, requested_model)
-        self._pieces = self._run()
+        # The generator must not know this object: dropping the last reference to it then closes the connection at once.
+        self._pieces = _pieces(opened, self._decoder)
 
-    def _run(self) -> Generator[wire.Delta, None, None]:
-        decoder = self._decoder
-        chunks = self._opened.chunks()
-        try:
-            while True:
-                try:
-                    data = next(chunks, None)
-                except KiloCodeError as exc:
-                    if decoder.survives(exc):
-                        break
-                    raise
-                if data is None:
-                    break
-                yield from decoder.feed(data)
-            yield from decoder.end()
-            self.completion = decoder.completion()
-        finally:
-            self._opened.close()
+    @property
+    def completion(self) -> wire.Completion | None:
+        """The whole answer; None until the stream has ended."""
+        return self._decoder.answer
 
     def __iter__(self) -> Self:
         return self
@@ -163,52 +171,62 @@ class Stream:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
         """Stop reading and close the connection."""
-        self._opened.close()
-        with contextlib.suppress(ValueError):
-            # Another thread may be inside the generator; the closed connection ends it.
+        try:
             self._pieces.close()
+        except ValueError:
+            # Another thread is reading. It gets an error, and closes.
+            self._opened.hang_up()
+        else:
+            self._opened.close()
 
     def __del__(self) -> None:
         # A stream that was opened and never read holds a connection.
         with contextlib.suppress(Exception):
-            self._opened.close()
+            self.close()
+
+
+def _pieces(opened: OpenAnswer, decoder: AnswerDecoder) -> Generator[wire.Delta, None, None]:
+    chunks = opened.chunks()
+    try:
+        while not decoder.said_done:
+            try:
+                data = next(chunks, None)
+            except KiloCodeError as exc:
+                if decoder.survives(exc):
+                    break
+                raise
+            if data is None:
+                break
+            yield from decoder.feed(data)
+        yield from decoder.end()
+        with contextlib.suppress(KiloCodeError):
+            # What ends the body must be read, or the connection could not be used again.
+            next(chunks, None)
+    finally:
+        chunks.close()
+        opened.close()
 
 
 class AsyncStream:
     """The async twin of `Stream`."""
 
     def __init__(self, opened: AsyncOpenAnswer, requested_model: str) -> None:
-        self.completion: wire.Completion | None = None
-        """The whole answer; None until the stream has ended."""
         self._opened = opened
         self._decoder = AnswerDecoder(opened, requested_model)
-        self._pieces = self._run()
+        self._pieces = _apieces(opened, self._decoder)
+        self._loop = asyncio.get_running_loop()
 
-    async def _run(self) -> AsyncGenerator[wire.Delta, None]:
-        decoder = self._decoder
-        chunks = self._opened.chunks()
-        try:
-            while True:
-                try:
-                    data = await anext(chunks, None)
-                except KiloCodeError as exc:
-                    if decoder.survives(exc):
-                        break
-                    raise
-                if data is None:
-                    break
-                for delta in decoder.feed(data):
-                    yield delta
-            for delta in decoder.end():
-                yield delta
-            self.completion = decoder.completion()
-        finally:
-            await self._opened.aclose()
+    @property
+    def completion(self) -> wire.Completion | None:
+        """The whole answer; None until the stream has ended."""
+        return self._decoder.answer
 
     def __aiter__(self) -> Self:
         return self
@@ -219,15 +237,56 @@ class AsyncStream:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
         """Stop reading and close the connection."""
-        await self._opened.aclose()
         with contextlib.suppress(RuntimeError):
             # Another task may be inside the generator; the closed connection ends it.
             await self._pieces.aclose()
+        await self._opened.aclose()
+
+    def __del__(self) -> None:
+        # A stream that was opened and never read holds a connection; only its own loop can close that.
+        if not self._opened.is_closed and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_close_soon, self._loop, self._opened)
+
+
+_closing: set[asyncio.Task[None]] = set()
+
+
+def _close_soon(loop: asyncio.AbstractEventLoop, opened: AsyncOpenAnswer) -> None:
+    task = loop.create_task(opened.aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+async def _apieces(opened: AsyncOpenAnswer, decoder: AnswerDecoder) -> AsyncGenerator[wire.Delta, None]:
+    chunks = opened.chunks()
+    try:
+        while not decoder.said_done:
+            try:
+                data = await anext(chunks, None)
+            except KiloCodeError as exc:
+                if decoder.survives(exc):
+                    break
+                raise
+            if data is None:
+                break
+            for delta in decoder.feed(data):
+                yield delta
+        for delta in decoder.end():
+            yield delta
+        with contextlib.suppress(KiloCodeError, TimeoutError):
+            # What ends the body must be read, or the connection could not be used again.
+            async with asyncio.timeout(_LAST_BYTES_SECONDS):
+                await anext(chunks, None)
+    finally:
+        await chunks.aclose()
+        await opened.aclose()
 
 
 def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str, Any]:
@@ -239,39 +298,57 @@ def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str,
 
     """
     try:
-        payload = json.loads(body.decode())
+        payload = json.loads(body.lstrip(_BLANKS).removeprefix(_BYTE_ORDER_MARK).decode())
     except (ValueError, RecursionError):
         payload = None
     if not isinstance(payload, dict):
-        preview = body[:200].decode("utf-8", "replace").strip()
-        kind = opened.headers.get("content-type", "no content type")
-        msg = (
-            f"The answer from {opened.context.url} is not a JSON object ({kind}, {len(body):,} bytes): {preview!r}. "
-            "It may have been cut, or the base URL may lead to something that is not the gateway."
-        )
-        raise opened.context.make(MalformedReplyError, msg, status=opened.status, body=preview)
+        raise _not_json(body, opened)
     failed = error_in(payload)
     if failed is not None:
         raise error_from_payload(failed, opened.headers, opened.context)
     return payload
 
 
-def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> list[wire.Completion]:
-    """Read the whole answer of a request that asked for no stream.
+def _not_json(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> KiloCodeError:
+    preview = body[:200].decode("utf-8", "replace").strip()
+    kind = opened.headers.get("content-type", "no content type")
+    msg = (
+        f"The answer from {opened.context.url} is not a JSON object ({kind}, {len(body):,} bytes): {preview!r}. "
+        "It may have been cut, or the base URL may lead to something that is not the gateway."
+    )
+    return opened.context.make(MalformedReplyError, msg, status=opened.status, body=preview)
+
+
+def read_choices(
+    payload: dict[str, Any], opened: OpenAnswer | AsyncOpenAnswer, requested_model: str
+) -> list[wire.Completion]:
+    """Read the answers that a reply holds.
 
     Raises:
-        KiloCodeError: If it is an error, or not what the protocol promises.
+        MalformedReplyError: If it holds none.
 
     """
-    if body.lstrip(_BLANKS)[:1] not in (b"{", b"<", b"[", b""):
-        decoder = AnswerDecoder(opened, requested_model)
-        for _ in (*decoder.feed(body), *decoder.end()):
-            pass
-        return [decoder.reader.completion(requested_model)]
-    payload = read_payload(body, opened)
     try:
         return wire.read_completions(payload, requested_model)
     except ValueError as exc:
         reason = str(exc)
     msg = f"The answer from {opened.context.url} has {reason}; its fields are {', '.join(payload) or 'none'}."
     raise opened.context.make(MalformedReplyError, msg, status=opened.status, body=payload)
+
+
+def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> list[wire.Completion]:
+    """Read the whole answer of a request that asked for no stream, and count it.
+
+    Raises:
+        KiloCodeError: If it is an error, or not what the protocol promises.
+
+    """
+    if not body.lstrip(_BLANKS).startswith(_EVENT_FIELDS[:-1]):
+        answers = read_choices(read_payload(body, opened), opened, requested_model)
+        usage.record(answers[0].model, answers[0].usage)
+        return answers
+    # A stream, although none was asked for.
+    decoder = AnswerDecoder(opened, requested_model)
+    for _ in (*decoder.feed(body), *decoder.end()):
+        pass
+    return [decoder.answer] if decoder.answer is not None else []

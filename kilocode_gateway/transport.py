@@ -6,10 +6,12 @@ Chat, embeddings and the command line all go through here; the one function that
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.config import Secret
 from kilocode_gateway.error_bodies import Context
 from kilocode_gateway.errors import (
     ERRORS,
@@ -20,8 +22,9 @@ from kilocode_gateway.errors import (
     KiloCodeError,
     ModelNotFoundError,
 )
-from kilocode_gateway.http import AsyncOpenAnswer, Call, OpenAnswer, RetryPolicy, aopen_answer, open_answer, timeouts_of
+from kilocode_gateway.http import AsyncOpenAnswer, Call, OpenAnswer, aopen_answer, open_answer
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
+from kilocode_gateway.policy import RetryPolicy, timeouts_of
 from kilocode_gateway.streams import AsyncStream, Stream, read_body, read_payload
 
 if TYPE_CHECKING:
@@ -35,13 +38,17 @@ if TYPE_CHECKING:
 CHAT = "chat/completions"
 
 _served_by_successor: set[tuple[str, str]] = set()
-"""(base URL, id): where the gateway knows an id only under its new name. It holds what is true of the gateway, for good."""
+"""(base URL, id): where the gateway knows an id only under its new name. What is true of a gateway stays true."""
+
+_OURS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
+"""Headers that tell how a request is written, by lower-case name: never taken from outside."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 class Transport:
     """Sends requests to one gateway for one user.
 
-    Making one costs nothing: no connection, no file, no request. It may be used by any number of threads and event loops.
+    Making one costs nothing: no connection, no file, no request. Any number of threads and event loops may use it.
 
     Args:
         config: The gateway and who asks.
@@ -50,14 +57,14 @@ class Transport:
         errors: The classes to raise.
         http_client: A client of httpx or httpx2 to use instead of the shared one. It is never closed here.
         http_async_client: The same for async calls.
-        headers: Further headers for each request.
+        headers: Further headers for each request. The gateway's own, from `config`, win over them.
 
     Raises:
         ConfigurationError: If a setting cannot be used.
 
     """
 
-    def __init__(  # noqa: PLR0913 - all but the first are optional
+    def __init__(
         self,
         config: GatewayConfig,
         *,
@@ -68,7 +75,7 @@ class Transport:
         http_async_client: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        if type(max_retries) is not int or max_retries < 0:
             msg = f"max_retries must be a whole number from 0, got {max_retries!r}."
             raise ConfigurationError(msg)
         self.config = config
@@ -77,7 +84,9 @@ class Transport:
         self._policy = RetryPolicy(max_retries=max_retries)
         self._client = http_client
         self._async_client = http_async_client
-        self._headers = dict(headers or {})
+        self._headers = _checked_headers(headers or {})
+        own = next((value for name, value in self._headers.items() if name.lower() == "authorization"), None)
+        self._key = config.api_key or (Secret(own.rpartition(" ")[2]) if own else None)
 
     def complete(self, body: Mapping[str, Any]) -> wire.Completion:
         """Ask for one whole answer.
@@ -98,12 +107,12 @@ class Transport:
     def completions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
         """Ask for whole answers: as many as `n` says. The usage stands with the first."""
         opened = self._open(self._plan(CHAT, body))
-        return _counted(read_body(opened.read(), opened, body["model"]))
+        return read_body(opened.read(), opened, body["model"])
 
     async def acompletions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
         """Do what `completions` does, without blocking the event loop."""
         opened = await self._aopen(self._plan(CHAT, body))
-        return _counted(read_body(await opened.read(), opened, body["model"]))
+        return read_body(await opened.read(), opened, body["model"])
 
     def stream(self, body: Mapping[str, Any]) -> Stream:
         """Ask for an answer piece by piece. The request is sent now; the first bytes are here when this returns."""
@@ -153,17 +162,17 @@ class Transport:
         return done  # type: ignore[no-any-return]  # the plan gives back what it was sent
 
     def _plan(self, path: str, body: Mapping[str, Any] | None, *, method: str = "POST", stream: bool = False) -> _Plan:
-        """Decide what is sent, without doing any I/O: gives calls, is told their outcomes, ends with the one that counts.
+        """Decide what is sent, without doing any I/O: gives calls, is told their outcomes, ends with what counts.
 
-        `kilo/auto` and its kin have been renamed on newer gateways. What this gateway's own model list says decides; where
-        it says nothing the old name is sent, and the new one after a model-not-found answer.
+        `kilo/auto` and its kin have been renamed on newer gateways. What this gateway's own model list says decides;
+        where it says nothing the old name is sent, and the new one after a model-not-found answer.
         """
-        if body is None or "model" not in body:
+        if body is None or ("model" not in body and path != CHAT):
             return (yield self._call(method, path, body, model=None))
         catalog = Catalog.at_hand(self.config)
-        model = self._known_as(parse_model_ref(body["model"]), catalog)
+        model = self._known_as(parse_model_ref(body.get("model", "")), catalog)
         self._check_paid(model, catalog)
-        usage.check_budget(self.errors[BudgetExceededError])
+        usage.check_budget(self.errors.get(BudgetExceededError, BudgetExceededError))
         outcome = yield self._call(method, path, body, model=model, stream=stream, catalog=catalog)
         successor = SUCCESSORS.get(model)
         if successor is not None and _is_unknown(outcome):
@@ -181,18 +190,16 @@ class Transport:
 
     def _check_paid(self, model: str, catalog: Catalog) -> None:
         """Refuse, before anything is sent, what the public gateway would refuse: a paid model without a key."""
-        if self.config.api_key is not None or not self.config.is_default_origin:
-            return
-        if any(name.lower() == "authorization" for name in self._headers):
+        if self._key is not None or not self.config.is_default_origin:
             return
         info = catalog.get(model)
         if info is not None and info.is_paid:
             msg = (
-                f"The model {model!r} costs money and no API key is set, so nothing was sent. Set KILOCODE_API_KEY or pass "
-                "api_key=... (the key is in your profile at app.kilo.ai), or choose a free model: an id that ends in ':free', "
-                "or 'kilo-auto/free'."
+                f"The model {model!r} costs money and no API key is set, so nothing was sent. Set KILOCODE_API_KEY or "
+                "pass api_key=... (the key is in your profile at app.kilo.ai), or choose a free model: an id that ends "
+                "in ':free', or 'kilo-auto/free'."
             )
-            raise self.errors[AuthenticationError](msg, model=model)
+            raise self.errors.get(AuthenticationError, AuthenticationError)(msg, model=model)
 
     def _call(
         self,
@@ -215,17 +222,30 @@ class Transport:
         context = Context(
             url=url,
             model=model,
-            authenticated=self.config.api_key is not None,
+            authenticated=self._key is not None,
             errors=self.errors,
             suggest=catalog.nearest if catalog is not None else None,
+            reveal=self._key.reveal if self._key is not None else None,
         )
-        return Call(method, url, headers, content, self._timeouts, context, self.config.api_key)
+        return Call(method, url, headers, content, self._timeouts, context)
 
     def _recorded(self, payload: dict[str, Any], body: Mapping[str, Any] | None) -> dict[str, Any]:
         used = wire.Usage.read(payload.get("usage"))
         if body is not None and "model" in body:
             usage.record(str(payload.get("model") or body["model"]), used)
         return payload
+
+
+def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        fine = all(isinstance(text, str) for text in (name, value)) and _HEADER_NAME.match(name)
+        if not fine or not value.isascii() or any(ch in value for ch in "\r\n\0"):
+            msg = (
+                f"The header {name!r} cannot be sent (its value is not shown here): names are words, values are ASCII "
+                "text on one line."
+            )
+            raise ConfigurationError(msg)
+    return {name: value for name, value in headers.items() if name.lower() not in _OURS}
 
 
 def _advance(plan: _Plan, outcome: OpenAnswer | AsyncOpenAnswer | KiloCodeError | None) -> tuple[Call | None, Any]:
@@ -239,17 +259,15 @@ def _is_unknown(outcome: object) -> bool:
     return isinstance(outcome, ModelNotFoundError) and outcome.details.get("reason") == "unknown"
 
 
-def _counted(completions: list[wire.Completion]) -> list[wire.Completion]:
-    usage.record(completions[0].model, completions[0].usage)
-    return completions
-
-
 def _encoded(body: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
         return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, RecursionError) as exc:
         reason = str(exc)
-    msg = f"The request cannot be written as JSON: {reason}. Settings and messages must hold text, finite numbers, lists and dicts only."
+    msg = (
+        f"The request cannot be written as JSON: {reason}. Settings and messages must hold text, finite numbers, lists "
+        "and dicts only."
+    )
     raise ConfigurationError(msg)

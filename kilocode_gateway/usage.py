@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Protocol
 
-from kilocode_gateway.errors import BudgetExceededError, KiloCodeError
+from kilocode_gateway.errors import BudgetExceededError, ConfigurationError, KiloCodeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,9 @@ class Spent:
     def __str__(self) -> str:
         calls = f"{self.calls:,} call{'' if self.calls == 1 else 's'}"
         unknown = f" ({self.calls_without_cost:,} of unknown cost)" if self.calls_without_cost else ""
-        return f"{calls}{unknown}, {self.input_tokens:,} tokens in, {self.output_tokens:,} tokens out, {self.cost:.6f} USD"
+        return (
+            f"{calls}{unknown}, {self.input_tokens:,} tokens in, {self.output_tokens:,} tokens out, {self.cost:.6f} USD"
+        )
 
 
 @dataclass(slots=True)
@@ -106,11 +109,14 @@ def track_usage(limit_usd: Decimal | float | str | None = None) -> Iterator[Usag
     started without a copy of its starter's context counts for every block that is open.
 
     Args:
-        limit_usd: Refuse the next call with `BudgetExceededError` once this much was spent. A running call is never cut,
-            so the last one may pass the limit. Calls whose cost the gateway does not tell count as nothing.
+        limit_usd: Refuse the next call with `BudgetExceededError` once this much was spent. A running call is never
+            cut, so the last one may pass the limit. Calls whose cost the gateway does not tell count as nothing.
+
+    Raises:
+        ConfigurationError: If the limit is no amount of money.
 
     """
-    tracker = UsageTracker(limit_usd=None if limit_usd is None else Decimal(str(limit_usd)))
+    tracker = UsageTracker(limit_usd=None if limit_usd is None else _amount(limit_usd))
     token = _trackers.set((*(_trackers.get() or ()), tracker))
     with _open_lock:
         _open.append(tracker)
@@ -124,9 +130,23 @@ def track_usage(limit_usd: Decimal | float | str | None = None) -> Iterator[Usag
             _trackers.reset(token)
 
 
+def _amount(limit: Decimal | float | str) -> Decimal:
+    try:
+        amount = Decimal(str(limit))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or amount < 0:
+        msg = f"limit_usd must be an amount of US dollars from 0, got {limit!r}."
+        raise ConfigurationError(msg)
+    return amount
+
+
 def _active() -> tuple[UsageTracker, ...]:
     trackers = _trackers.get()
-    return tuple(_open) if trackers is None else trackers
+    if trackers is not None:
+        return trackers
+    # A task always has its starter's context, so where it has no block, none is meant. A thread may have lost it.
+    return () if asyncio._get_running_loop() is not None else tuple(_open)  # noqa: SLF001 - the form that raises nothing
 
 
 def record(model: str, usage: CountedUsage | None) -> None:

@@ -60,7 +60,7 @@ class ReasoningAssembler:
                     self._add_detail(item)
             if not shown:
                 shown = text_of(details)
-                if shown and shown == self.text:
+                if shown and _is_signed(details) and shown == self.text:
                     # Some upstreams repeat the whole text in one closing block, to bring its signature.
                     shown = ""
         if shown:
@@ -79,10 +79,14 @@ class ReasoningAssembler:
         for name, value in item.items():
             old = last.get(name)
             if name in _JOINED and isinstance(value, str) and isinstance(old, str):
-                closing = "signature" in item and value == old
+                closing = item.get("signature") and value == old
                 last[name] = old if closing else old + value
             elif value is not None or name not in last:
                 last[name] = value
+
+
+def _is_signed(details: list[Any]) -> bool:
+    return any(isinstance(item, dict) and item.get("signature") for item in details)
 
 
 def _same_block(old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -104,7 +108,8 @@ def _same_block(old: dict[str, Any], new: dict[str, Any]) -> bool:
 def replay_fields(details: object, content: object, plain: object) -> dict[str, Any]:
     """Choose what of a message's reasoning goes back: the blocks, and the text under the name that it came with.
 
-    Kimi and DeepSeek refuse a tool result whose call has lost its `reasoning_content`; Gemini and Claude want the blocks.
+    Kimi and DeepSeek refuse a tool result whose call has lost its `reasoning_content`; Gemini and Claude want the
+    blocks.
     """
     fields: dict[str, Any] = {}
     if isinstance(details, list) and details:

@@ -65,7 +65,8 @@ def _shape_reasoning(shaped: dict[str, Any], model: str) -> None:
     why = _why_no_effort(effort, model)
     if why:
         warnings.warn(
-            f"reasoning_effort={effort!r} is not sent to {model!r}: {why}. reasoning={{'effort': {effort!r}}} is sent as it is.",
+            f"reasoning_effort={effort!r} is not sent to {model!r}: {why}. "
+            f"reasoning={{'effort': {effort!r}}} is sent as it is.",
             UserWarning,
             stacklevel=2,
         )
@@ -110,7 +111,15 @@ def _with_clean_signatures(message: dict[str, Any]) -> dict[str, Any]:
     """Drop thought signatures that are no base64: Gemini refuses the whole request for one of them."""
     details = message.get("reasoning_details")
     if isinstance(details, list):
-        kept = [item for item in details if not (isinstance(item, dict) and item.get("type") == "reasoning.encrypted" and not _is_base64(item.get("data")))]
+        kept = [
+            item
+            for item in details
+            if not (
+                isinstance(item, dict)
+                and item.get("type") == "reasoning.encrypted"
+                and not _is_base64(item.get("data"))
+            )
+        ]
         message = {**message, "reasoning_details": kept}
     calls = message.get("tool_calls")
     if isinstance(calls, list):

@@ -29,7 +29,9 @@ PARAMETERS: dict[str, str] = {
     "presence_penalty": "From -2 to 2: makes words that occurred less likely.",
     "prompt_cache_key": "Keeps requests with the same beginning together.",
     "prompt_cache_retention": "How long a cached beginning is kept.",
-    "provider": "Which providers may serve the request: order, only, ignore, sort, data_collection, zdr, require_parameters.",
+    "provider": (
+        "Which providers may serve the request: order, only, ignore, sort, data_collection, zdr, require_parameters."
+    ),
     "reasoning": "How much the model thinks: effort, max_tokens, exclude, enabled. Sent as it is.",
     "reasoning_effort": "OpenAI's form of `reasoning`: sent as `reasoning: {effort}`.",
     "reasoning_split": "MiniMax: whether reasoning comes apart from the answer.",
@@ -61,8 +63,8 @@ PARAMETERS: dict[str, str] = {
 
 _REFUSED: dict[str, str] = {
     "models": (
-        "the gateway deletes OpenRouter's `models` list without a word, so the fallback that it promises would not be there. "
-        "Choose one model, and let the framework fall back to another (with_fallbacks in LangChain)"
+        "the gateway deletes OpenRouter's `models` list without a word, so the fallback that it promises would not be "
+        "there. Choose one model, and let the framework fall back to another (with_fallbacks in LangChain)"
     ),
     "providerOptions": "the gateway answers 400 to `providerOptions`. Use `provider`",
 }
@@ -93,12 +95,15 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
             raise UnknownSettingError(msg)
         near = difflib.get_close_matches(name, [*PARAMETERS, *others], n=1, cutoff=0.6)
         hint = f"Did you mean {near[0]!r}? " if near else ""
-        msg = f"{where} has no setting {name!r}. {hint}A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
+        msg = (
+            f"{where} has no setting {name!r}. {hint}A field that only the gateway knows goes into "
+            f"extra_body={{{name!r}: ...}}."
+        )
         raise UnknownSettingError(msg)
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Put settings from several places together: the later place wins, dicts are merged inside, None leaves a name out."""
+    """Put settings from several places together: the later wins, dicts are merged inside, None leaves a name out."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from kilocode_gateway.wire.values import as_dict, as_str
+
 
 @dataclass(slots=True)
 class ToolCall:
@@ -20,7 +22,12 @@ class ToolCall:
 
     def as_message_part(self) -> dict[str, Any]:
         """Give the call as it stands in an assistant's message."""
-        return {**self.extra, "id": self.id, "type": "function", "function": {"name": self.name, "arguments": self.arguments}}
+        return {
+            **self.extra,
+            "id": self.id,
+            "type": "function",
+            "function": {"name": self.name, "arguments": self.arguments},
+        }
 
 
 @dataclass(slots=True)
@@ -69,10 +76,10 @@ class ToolCallAssembler:
         return self.calls
 
     def _add(self, piece: dict[str, Any]) -> ToolCallDelta | None:
-        function = piece.get("function") if isinstance(piece.get("function"), dict) else {}
-        id_ = piece.get("id") if isinstance(piece.get("id"), str) and piece.get("id") else None
-        name = function.get("name") if isinstance(function.get("name"), str) and function.get("name") else None
-        slot = self._slot(piece.get("index"), id_, name)
+        function = as_dict(piece.get("function"))
+        id_, name = as_str(piece.get("id")) or None, as_str(function.get("name")) or None
+        arguments = arguments_text(function.get("arguments"))
+        slot = self._slot(piece.get("index"), id_, name, arguments)
         new = slot == len(self.calls)
         if new:
             self.calls.append(ToolCall(id=id_ or f"call_{self.reply_id}{slot}", name="", arguments="", extra={}))
@@ -83,7 +90,6 @@ class ToolCallAssembler:
         if piece.get("index") is not None:
             self._at[_key(piece["index"])] = slot
         call.extra.update({key: value for key, value in piece.items() if key not in _KNOWN and value is not None})
-        arguments = arguments_text(function.get("arguments"))
         if arguments:
             self._arguments[slot].append(arguments)
         first_name = name if name is not None and not call.name else None
@@ -93,29 +99,31 @@ class ToolCallAssembler:
             return None
         return ToolCallDelta(slot, call.id if new else None, first_name, arguments)
 
-    def _slot(self, index: object, id_: str | None, name: str | None) -> int:
+    def _slot(self, index: object, id_: str | None, name: str | None, arguments: str) -> int:
         new = len(self.calls)
+        at = self._at.get(_key(index)) if index is not None else None
         if id_ is not None:
             if id_ in self._by_id:
                 return self._by_id[id_]
-            at = self._at.get(_key(index)) if index is not None else None
             # A piece may bring its id late; a call that has an id of its own is another one.
-            return new if at is None or self._has_own_id(at) else at
-        slot = self._at.get(_key(index), new) if index is not None else max(new - 1, 0)
-        if slot < new and name is not None and self._is_whole(slot):
+            return new if at is None or at in self._by_id.values() else at
+        if at is None:
+            at = new if index is not None else max(new - 1, 0)
+        if at < new and name is not None and self._begins_another(at, name, arguments):
             return new
-        return slot
+        return at
 
-    def _has_own_id(self, slot: int) -> bool:
-        return self.calls[slot].id in self._by_id
-
-    def _is_whole(self, slot: int) -> bool:
-        """Say whether a call without ids is complete, so that a further name begins the next call."""
+    def _begins_another(self, slot: int, name: str, arguments: str) -> bool:
+        """Say whether a piece without an id that names a tool is the next call, and no repeated name of this one."""
+        call = self.calls[slot]
+        if call.name and call.name != name:
+            return True
+        if not call.name or not arguments:
+            return False
         try:
-            json.loads("".join(self._arguments[slot]))
+            return isinstance(json.loads("".join(self._arguments[slot])), dict)
         except ValueError:
             return False
-        return True
 
 
 def _key(index: object) -> object:
@@ -138,12 +146,12 @@ def read_tool_calls(message: dict[str, Any], reply_id: str) -> list[ToolCall]:
     for position, item in enumerate(raw if isinstance(raw, list) else []):
         if not isinstance(item, dict):
             continue
-        function = item.get("function") if isinstance(item.get("function"), dict) else {}
+        function = as_dict(item.get("function"))
         extra = {key: value for key, value in item.items() if key not in _KNOWN and value is not None}
         calls.append(
             ToolCall(
-                id=item.get("id") or f"call_{reply_id}{position}",
-                name=function.get("name") or "",
+                id=as_str(item.get("id")) or f"call_{reply_id}{position}",
+                name=as_str(function.get("name")),
                 arguments=arguments_text(function.get("arguments")),
                 extra=extra,
             )
