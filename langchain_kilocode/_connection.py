@@ -99,6 +99,8 @@ def without_connections(state: dict[Any, Any]) -> dict[Any, Any]:
     return {**state, "__dict__": fields}
 
 
-def shared_in_copies(fields: dict[str, Any], memo: dict[int, Any]) -> dict[int, Any]:
+def shared_in_copies(fields: dict[str, Any], memo: dict[int, Any] | None) -> dict[int, Any]:
     """Make a deep copy share what cannot be copied."""
-    return memo | {id(value): value for name in LIVE if (value := fields.get(name)) is not None}
+    memo = {} if memo is None else memo
+    memo.update({id(value): value for name in LIVE if (value := fields.get(name)) is not None})
+    return memo

@@ -201,7 +201,7 @@ class GatewayChatModel(BaseChatOpenAI):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        copied = super().__deepcopy__(shared_in_copies(self.__dict__, memo or {}))
+        copied = super().__deepcopy__(shared_in_copies(self.__dict__, memo))
         copied.__dict__.pop("_serialized", None)
         return copied
 

@@ -345,13 +345,7 @@ class ChatKiloCode(GatewayChatModel):
             StructuredOutputError: When the answer does not fill the schema. Each holds the answer in `text`.
 
         """
-        method = method or ("json_schema" if tools else self._structured_method())
-        if method not in ("function_calling", "json_schema", "json_mode"):
-            msg = f"method must be 'function_calling', 'json_schema' or 'json_mode', got {method!r}."
-            raise ConfigurationError(msg)
-        if schema is None and method != "json_mode":
-            msg = f"with_structured_output(method={method!r}) needs a schema."
-            raise ConfigurationError(msg)
+        method = self._structured_method(schema, method or ("json_schema" if tools else None))
         kwargs["ls_structured_output_format"] = {
             "kwargs": {"method": method, "strict": strict},
             "schema": {} if schema is None else _structured.as_tool(schema),
@@ -372,8 +366,16 @@ class ChatKiloCode(GatewayChatModel):
         parser = _structured.SchemaParser(schema_class=_structured.model_class(schema), tool_name=name)
         return _structured.with_raw(llm, parser) if include_raw else llm | parser
 
-    def _structured_method(self) -> _structured.Method:
-        return _structured.choose_method(Catalog.at_hand(self.gateway_config).get(self.model_name))
+    def _structured_method(self, schema: object, method: _structured.Method | None) -> _structured.Method:
+        if method is None:
+            method = _structured.choose_method(Catalog.at_hand(self.gateway_config).get(self.model_name))
+        if method not in ("function_calling", "json_schema", "json_mode"):
+            msg = f"method must be 'function_calling', 'json_schema' or 'json_mode', got {method!r}."
+            raise ConfigurationError(msg)
+        if schema is None and method != "json_mode":
+            msg = f"with_structured_output(method={method!r}) needs a schema."
+            raise ConfigurationError(msg)
+        return method
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         params = {**self._default_params, "_type": self._llm_type, "stop": stop, **kwargs}

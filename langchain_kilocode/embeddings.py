@@ -188,7 +188,7 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return super().__deepcopy__(shared_in_copies(self.__dict__, memo or {}))
+        return super().__deepcopy__(shared_in_copies(self.__dict__, memo))
 
     def __getstate__(self) -> dict[Any, Any]:
         return without_connections(super().__getstate__())
