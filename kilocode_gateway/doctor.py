@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import logging
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.catalog import Catalog
@@ -46,7 +48,7 @@ def examine() -> Iterator[Finding]:
     try:
         config = GatewayConfig.resolve()
     except ConfigurationError as exc:
-        yield Finding(ok=False, text=str(exc))
+        yield Finding(ok=False, text=f"settings: {exc}")
         return
     yield Finding(ok=None, text=f"gateway: {config.base_url}")
     yield from _examine_key(config)
@@ -62,49 +64,87 @@ def _examine_key(config: GatewayConfig) -> Iterator[Finding]:
         return
     key = config.api_key.reveal()
     ending = f"…{key[-_SHOWN:]}" if len(key) > 4 * _SHOWN else "too short to show a part of"
-    yield Finding(ok=True, text=f"key: from the environment, {len(key)} characters, {ending}")
+    yield Finding(ok=True, text=f"key: from the environment, length {len(key)}, {ending}")
 
 
 def _examine_catalog(config: GatewayConfig) -> Iterator[Finding]:
-    catalog = Catalog.discover(config=config)
-    age = "" if catalog.age is None else f", {catalog.age / 60:.0f} minutes old"
-    ok = catalog.source in ("gateway", "cache")
-    advice = "" if ok else ". The gateway did not answer: check the network, the proxy settings and KILOCODE_BASE_URL."
-    yield Finding(ok=ok, text=f"model list: {len(catalog)} models from {catalog.source}{age}{advice}")
+    with _listening() as heard:
+        catalog = Catalog.discover(config=config, refresh=True)
+    if catalog.source == "gateway":
+        skipped = f", {catalog.skipped} more could not be read" if catalog.skipped else ""
+        yield Finding(ok=True, text=f"model list: {len(catalog)} models{skipped}")
+        return
+    yield Finding(
+        ok=False, text=f"model list: {' '.join(heard)} The address is that of KILOCODE_BASE_URL, or the default."
+    )
 
 
 def _examine_account(config: GatewayConfig) -> Iterator[Finding]:
-    transport = Transport(config, timeout=_SECONDS, max_retries=1)
+    # Without the organization, so that a key that is good is not taken for bad where the organization is foreign.
+    personal = replace(config, organization_id=None)
     try:
-        profile = transport.request("GET", "/api/profile")
-        balance = transport.request("GET", "/api/profile/balance")
+        profile = Transport(personal, timeout=_SECONDS, max_retries=1).request("GET", "/api/profile")
     except AuthenticationError as exc:
-        yield Finding(ok=False, text=f"account: the gateway does not accept the key. {exc}")
+        told = f" The gateway says: {exc.body.get('error')}." if isinstance(exc.body, dict) else ""
+        yield Finding(
+            ok=False,
+            text="account: the gateway does not accept the key: it is mistyped, has expired or was revoked, or the "
+            f"user is blocked.{told} Copy the key again from your profile at app.kilo.ai into KILOCODE_API_KEY.",
+        )
         return
     except KiloCodeError as exc:
         yield Finding(ok=False, text=f"account: {exc}")
         return
     user = profile.get("user")
-    yield Finding(
-        ok=True, text=f"account: signed in as {user.get('email') if isinstance(user, dict) else 'an unnamed user'}"
+    name = user.get("email") or user.get("name") if isinstance(user, dict) else None
+    yield Finding(ok=True, text=f"account: signed in as {name or 'an unnamed user'}")
+    member = True
+    if config.organization_id is not None:
+        finding = _organization(config.organization_id, profile.get("organizations"))
+        member = finding.ok is not False
+        yield finding
+    yield _balance(config if member else personal)
+
+
+def _organization(id_: str, organizations: Any) -> Finding:
+    listed = organizations if isinstance(organizations, list) else []
+    known = {item.get("id"): item.get("name") for item in listed if isinstance(item, dict)}
+    if id_ in known:
+        return Finding(ok=True, text=f"organization: {known[id_]}")
+    names = ", ".join(f"{name} ({known_id})" for known_id, name in known.items()) or "none"
+    return Finding(
+        ok=False,
+        text=f"organization: {id_} is not one of the account's organizations, which are: {names}. "
+        "Correct KILOCODE_ORGANIZATION_ID.",
     )
-    yield from _examine_organization(config, profile.get("organizations"))
-    amount = balance.get("balance")
-    if balance.get("isDepleted"):
-        yield Finding(ok=False, text=f"balance: {amount} USD, used up. Add credits at https://app.kilo.ai/profile.")
-    else:
-        yield Finding(ok=True, text=f"balance: {amount} USD")
 
 
-def _examine_organization(config: GatewayConfig, organizations: Any) -> Iterator[Finding]:
-    if config.organization_id is None:
-        return
-    known = {item.get("id"): item.get("name") for item in organizations or [] if isinstance(item, dict)}
-    if config.organization_id in known:
-        yield Finding(ok=True, text=f"organization: {known[config.organization_id]}")
-        return
-    names = ", ".join(f"{name} ({id_})" for id_, name in known.items()) or "none"
-    yield Finding(ok=False, text=f"organization: {config.organization_id} is not one of the account's: {names}.")
+def _balance(config: GatewayConfig) -> Finding:
+    whose = "the organization's balance" if config.organization_id is not None else "balance"
+    try:
+        answer = Transport(config, timeout=_SECONDS, max_retries=1).request("GET", "/api/profile/balance")
+    except KiloCodeError as exc:
+        return Finding(ok=False, text=f"{whose}: {exc}")
+    amount = answer.get("balance")
+    told = f"{amount:.2f} USD" if isinstance(amount, (int, float)) else "not told"
+    if answer.get("isDepleted") is True:
+        text = f"{whose}: {told}, used up: only free models answer. Add credits at https://app.kilo.ai/profile."
+        return Finding(ok=False, text=text)
+    return Finding(ok=True, text=f"{whose}: {told}")
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Catch the warnings of this package, which a finding repeats, instead of letting them through to the terminal."""
+    heard: list[str] = []
+    log = logging.getLogger("kilocode_gateway")
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    try:
+        yield heard
+    finally:
+        log.removeHandler(handler)
 
 
 def _versions() -> Iterator[str]:

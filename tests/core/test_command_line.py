@@ -1,0 +1,448 @@
+"""`python -m kilocode_gateway`: models, doctor and serve, as their users see them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kilocode_gateway import __version__
+from kilocode_gateway.__main__ import main
+from kilocode_gateway.local import LocalGateway, Reply
+from tests.core.catalogs import FAMILY, MODELS, discover, fetches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = "test-key-0123456789-wxyz"
+posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
+
+
+@pytest.fixture
+def here(acme: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> LocalGateway:
+    """Let the command line find the gateway with four models."""
+    monkeypatch.setenv("KILOCODE_BASE_URL", acme.base_url)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    return acme
+
+
+def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kilocode_gateway", *arguments]
+    return subprocess.run(
+        command, capture_output=True, check=False, timeout=60, **{"text": True, "encoding": "utf-8", **more}
+    )
+
+
+def ids_in(output: str) -> list[str]:
+    return [line.split()[0] for line in output.splitlines()[1:]]
+
+
+def test_models_prints_a_table_and_tells_the_source_aside(
+    here: LocalGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models"]) == 0
+    told = capsys.readouterr()
+    assert ids_in(told.out) == [entry["id"] for entry in MODELS] + FAMILY
+    head, large, small, middle, varies, *_ = told.out.splitlines()
+    assert head.split() == ["model", "context", "USD/M", "in", "USD/M", "out", "can"]
+    assert large.split() == ["acme/large", "200,000", "10.00", "30.00", "tools", "images", "reasoning"]
+    assert small.split() == ["acme/small:free", "8,000", "free", "free", "tools"]
+    assert middle.split() == ["beta/middle", "64,000", "1.00", "2.00"]
+    assert varies.split() == ["beta/varies", "?", "varies", "varies", "tools"]
+    assert told.err == "10 of 10 models, from gateway\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        (["acme"], ["acme/large", "acme/small:free"]),
+        (["POEMS", "acme"], ["acme/large"]),
+        (["--free"], ["acme/small:free", "kilo-auto/free"]),
+        (["--vision", "--reasoning", "acme"], ["acme/large"]),
+        (["--min-context", "200k", "a", "--tools", "poems"], ["acme/large"]),
+        (["--min-context", "0.2M", "acme"], ["acme/large"]),
+        (["acme", "--sort", "price"], ["acme/small:free", "acme/large"]),
+        (["acme", "--sort", "context"], ["acme/large", "acme/small:free"]),
+        (["beta", "--sort", "name"], ["beta/middle", "beta/varies"]),
+    ],
+    ids=" ".join,
+)
+def test_models_filters_and_sorts(
+    here: LocalGateway, capsys: pytest.CaptureFixture[str], arguments: list[str], ids: list[str]
+) -> None:
+    assert main(["models", *arguments]) == 0
+    assert ids_in(capsys.readouterr().out) == ids
+
+
+def test_models_fetches_once_and_again_on_refresh(here: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["models"])
+    main(["models"])
+    assert fetches(here) == 1
+    main(["models", "--refresh"])
+    assert fetches(here) == 2
+
+
+def test_models_that_do_not_fit_name_near_ones(here: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "acme/larg3"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "None of the 10 models fits. Did you mean acme/large?\n"
+
+
+def test_models_as_json(here: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "acme", "--json"]) == 0
+    large, small = json.loads(capsys.readouterr().out)
+    assert large == discover(here)["acme/large"].to_dict()
+    assert set(large) == {
+        *("id", "name", "description", "created", "expires", "preferred_index", "context_window", "max_output_tokens"),
+        *("input_modalities", "output_modalities", "supported_parameters", "reasoning_efforts", "pricing"),
+        *("is_free", "is_paid", "may_train_on_prompts", "supports_vision", "supports_pdf", "supports_audio"),
+        *("supports_video", "supports_tools", "supports_tool_choice", "supports_structured_output"),
+        *("supports_json_mode", "supports_reasoning"),
+    }, "scripts rely on these names"
+    assert large["pricing"]["output"] == "30"
+    assert small["is_free"] is True
+    assert main(["models", "nothing-like-it", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize("columns", [20, 30, 40, 50, 60, 80, 100, 200])
+def test_the_table_fits_the_terminal(
+    make_gateway: Callable[..., LocalGateway],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    columns: int,
+) -> None:
+    long = {
+        **MODELS[0],
+        "id": "vendor/" + "very-" * 12 + "long",
+        "pricing": {"prompt": "0.00123", "completion": "0.0123"},
+    }
+    gateway = make_gateway(models=[long, *MODELS])
+    monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert len(lines) == 12
+    assert lines[1].startswith("vendor/ver")
+    if columns >= 60:
+        assert "1230.00" in lines[1], "a number is never cut"
+
+
+def test_what_goes_to_another_program_is_not_cut(
+    make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    id_ = "vendor/" + "very-" * 40 + "long"
+    monkeypatch.setenv("KILOCODE_BASE_URL", make_gateway(models=[{"id": id_, "pricing": {}}]).base_url)
+    main(["models", "very"])
+    assert ids_in(capsys.readouterr().out) == [id_]
+
+
+@pytest.mark.parametrize(
+    ("price", "shown"),
+    [("0.0000000325", "0.0325"), ("0.000000004", "0.004"), ("0.0000000001", "0.0001"), ("0.00001", "10.00")],
+)
+def test_a_small_price_is_not_rounded_away(
+    make_gateway: Callable[..., LocalGateway],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    price: str,
+    shown: str,
+) -> None:
+    entry = {"id": "acme/x", "pricing": {"prompt": price, "completion": "0.000001"}}
+    monkeypatch.setenv("KILOCODE_BASE_URL", make_gateway(models=[entry]).base_url)
+    main(["models", "acme"])
+    assert capsys.readouterr().out.split()[-3] == shown
+
+
+def test_nothing_in_an_id_steers_the_terminal_or_breaks_the_encoding(
+    make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [
+        {"id": f"acme/{odd}", "name": odd, "pricing": {}} for odd in ("\x1b[31mred\x07", "größe", "\ud800", "a\nb")
+    ]
+    gateway = make_gateway()
+    gateway.script(Reply.raw(200, json.dumps({"data": entries})), path="models")
+    monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    table = run("models", "acme", encoding="ascii")
+    assert (table.returncode, table.stdout.count("\n")) == (0, 5), table.stderr
+    assert "\x1b" not in table.stdout
+    told = run("models", "acme", "--json", encoding="ascii")
+    assert [info["name"] for info in json.loads(told.stdout)] == [entry["name"] for entry in entries]
+
+
+def test_a_failed_discovery_is_told_and_the_bundled_models_are_listed(here: LocalGateway) -> None:
+    here.script(Reply.raw(503, {"error": "Service Unavailable", "message": "busy"}), path="models")
+    done = run("models")
+    assert done.returncode == 0
+    assert ids_in(done.stdout) == FAMILY
+    warning, source = done.stderr.splitlines()
+    assert "bundled models stand in" in warning
+    assert source == "6 of 6 models, from bundled"
+
+
+def test_a_bad_setting_is_one_line_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOCODE_BASE_URL", "gateway.example")
+    assert main(["models"]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("error: The gateway address must be")
+    assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["models", "--sort", "colour"],
+        ["models", "--min-context", "many"],
+        ["models", "--min-context", "inf"],
+        ["models", "--min-context", "nan"],
+        ["models", "--min-context", ""],
+        ["models", "acme", "--colour"],
+        ["doctor", "acme"],
+        ["serve", "--port", "99999"],
+        ["serve", "--port", "-1"],
+        ["serve", "--dialect", "1999"],
+        ["fly"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "error:" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"kilocode-gateway {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["--version"], []], ids=" ".join)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys, runpy\n"
+        f"sys.argv = ['kilocode_gateway', *{arguments!r}]\n"
+        "try:\n    runpy.run_module('kilocode_gateway', run_name='__main__')\n"
+        "except SystemExit:\n    pass\n"
+        "heavy = {'httpx', 'httpx2', 'openai', 'pydantic', 'ssl', 'asyncio', 'decimal', 'kilocode_gateway.local',"
+        " 'kilocode_gateway.http'}\n"
+        "print('loaded', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+@posix
+def test_a_closed_pipe_is_no_traceback(
+    make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [{"id": f"acme/{number}", "pricing": {}} for number in range(5000)]
+    monkeypatch.setenv("KILOCODE_BASE_URL", make_gateway(models=many).base_url)
+    command = f"{sys.executable} -m kilocode_gateway models; echo code $? >&2"
+    done = subprocess.run(
+        f"({command}) | head -n 1", shell=True, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("model ")
+    assert done.stderr == "code 0\n"
+
+
+@posix
+def test_a_closed_output_is_no_traceback(here: LocalGateway) -> None:
+    command = f"{sys.executable} -m kilocode_gateway models acme >&-"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=60)
+    assert "Traceback" not in done.stderr
+
+
+@posix
+def test_an_interrupt_is_clean(here: LocalGateway) -> None:
+    here.script(Reply.ordinary(delay=20), path="models")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kilocode_gateway", "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    end = time.monotonic() + 20
+    while not here.requests and time.monotonic() < end:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, str]]:
+    """Run the doctor, and give its exit code and what it says of each thing, with the mark in front."""
+    code = main(["doctor"])
+    told = capsys.readouterr()
+    assert told.err == "", "everything is said in a finding"
+    assert KEY not in told.out
+    lines = [line.partition(": ") for line in told.out.splitlines()]
+    return code, {head[5:]: f"{head[:5].strip()} {text}".strip() for head, _, text in lines}
+
+
+@pytest.fixture
+def account(make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch) -> LocalGateway:
+    """Let the doctor find a gateway that knows one key."""
+    gateway = make_gateway(models=MODELS, api_keys=[KEY])
+    monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
+    monkeypatch.setenv("KILOCODE_API_KEY", KEY)
+    return gateway
+
+
+def test_the_doctor_finds_nothing_wrong(account: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = examined(capsys)
+    assert code == 0
+    assert said["gateway"] == account.base_url
+    assert said["key"].startswith("ok from the environment")
+    assert said["key"].endswith("wxyz")
+    assert said["model list"] == "ok 10 models"
+    assert said["account"] == "ok signed in as user@example.com"
+    assert said["balance"] == "ok 25.00 USD"
+    assert f"kilocode-gateway {__version__}" in said["versions"]
+
+
+def test_the_doctor_without_a_key(
+    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("KILOCODE_API_KEY")
+    code, said = examined(capsys)
+    assert code == 0
+    assert "KILOCODE_API_KEY" in said["key"]
+    assert "account" not in said
+    assert [request.path for request in account.requests] == ["/api/gateway/models"]
+
+
+def test_the_doctor_with_a_bad_key(
+    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOCODE_API_KEY", "test-key-other")
+    code, said = examined(capsys)
+    assert code == 1
+    assert said["model list"].startswith("ok"), "the list needs no key"
+    assert said["account"].startswith("FAIL the gateway does not accept the key")
+    assert "Invalid token" in said["account"]
+    assert "balance" not in said
+
+
+def test_the_doctor_with_a_foreign_organization(
+    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILO_ORG_ID", "org-9")
+    code, said = examined(capsys)
+    assert code == 1
+    assert said["account"].startswith("ok"), "the key is good"
+    assert said["organization"].startswith("FAIL org-9")
+    assert "Local (00000000-0000-4000-8000-000000000002)" in said["organization"]
+    (profile,) = [request for request in account.requests if request.path == "/api/profile"]
+    assert "x-kilocode-organizationid" not in profile.headers
+
+
+def test_the_doctor_with_an_organization_of_ones_own(
+    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILO_ORG_ID", "00000000-0000-4000-8000-000000000002")
+    code, said = examined(capsys)
+    assert (code, said["organization"], said["the organization's balance"]) == (0, "ok Local", "ok 25.00 USD")
+    assert account.last_request.headers["x-kilocode-organizationid"].endswith("2")
+
+
+def test_the_doctor_with_nothing_left(
+    make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOCODE_BASE_URL", make_gateway(balance=0).base_url)
+    monkeypatch.setenv("KILOCODE_API_KEY", KEY)
+    code, said = examined(capsys)
+    assert code == 1
+    assert said["balance"].startswith("FAIL 0.00 USD, used up")
+    assert "https://app.kilo.ai" in said["balance"]
+
+
+def test_the_doctor_before_a_gateway_that_is_not_there(
+    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    discover(account)  # a fresh list in memory hides nothing
+    account.stop()
+    code, said = examined(capsys)
+    assert code == 1
+    assert "cannot be reached" in said["model list"]
+    assert said["model list"].startswith("FAIL")
+    assert said["account"].startswith("FAIL")
+
+
+def test_the_doctor_before_something_that_is_no_gateway(
+    account: LocalGateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = Reply.raw(200, "<html><title>Welcome</title></html>")
+    account.script(page, path="models")
+    account.script(page, page, page, path="/api/profile")
+    code, said = examined(capsys)
+    assert code == 1
+    assert "not JSON" in said["model list"]
+    assert said["account"].startswith("FAIL")
+
+
+@pytest.mark.parametrize(
+    ("profile", "name"),
+    [
+        ({}, "an unnamed user"),
+        ({"user": None, "organizations": "x"}, "an unnamed user"),
+        ({"user": {"name": "N"}}, "N"),
+    ],
+    ids=range(3),
+)
+def test_the_doctor_bears_odd_accounts(
+    account: LocalGateway, capsys: pytest.CaptureFixture[str], profile: dict[str, Any], name: str
+) -> None:
+    account.script(Reply.raw(200, profile), path="/api/profile")
+    account.script(Reply.raw(200, {"balance": None}), path="/api/profile/balance")
+    code, said = examined(capsys)
+    assert (code, said["account"], said["balance"]) == (0, f"ok signed in as {name}", "ok not told")
+
+
+def test_the_doctor_tells_a_bad_setting_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KILOCODE_API_KEY", "test\nkey")
+    code, said = examined(capsys)
+    assert code == 1
+    assert list(said) == ["settings"]
+    assert "line break" in said["settings"]
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_serve_says_where_it_is_answers_and_ends_on_a_signal(number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kilocode_gateway", "serve", "--port", "0", "--log", "--dialect", "february"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert "no model" in line
+    base_url = next(word for word in line.split() if word.startswith("http"))
+    with urllib.request.urlopen(f"{base_url}models", timeout=10) as answer:
+        assert json.load(answer)["data"][0]["id"] == "kilo/auto"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert "GET /api/gateway/models 200" in out
+
+
+def test_serve_on_a_port_that_is_taken_is_one_line(acme: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--port", str(acme.port)]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith(f"error: cannot listen on 127.0.0.1 port {acme.port}")
+    assert told.err.count("\n") == 1
