@@ -49,6 +49,8 @@ reason observation action thought tool context system
 """
 _STARTERS = frozenset(_STARTING_WORDS.split())
 """Words that begin a sentence with a capital and are no names."""
+_LONGEST_SEARCH = 2000
+"""Characters in which an expression is looked for: the search takes the square of the length of a list of numbers."""
 PLACE_WORDS = ("in", "at", "near", "from", "to", "around", "for", "of", "over")
 
 
@@ -127,9 +129,10 @@ class Evidence:
     @property
     def expression(self) -> str | None:
         """The first arithmetic expression, in signs."""
-        if match := _EXPRESSION.search(self.text):
+        start = self.text[:_LONGEST_SEARCH]
+        if match := _EXPRESSION.search(start):
             return match[0].strip()
-        if match := _SPOKEN.search(self.text):
+        if match := _SPOKEN.search(start):
             return f"{match[1]} {_SIGNS[match[2].lower()]} {match[3]}"
         return None
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilocode_gateway.local import LocalGateway
 from tests.core.local_client import CHAT, MODEL, chat, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kilocode_gateway.local import LocalGateway
 
 
 @pytest.fixture
