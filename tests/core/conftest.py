@@ -7,11 +7,32 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.core.catalogs import MODELS
+from tests.core.helpers import STREAMED, WAYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from kilocode_gateway.local import LocalGateway
+    from kilocode_gateway.wire import Completion
+
+    Ask = Callable[..., Awaitable[Completion]]
+
+
+@pytest.fixture(params=WAYS)
+def ask(request: pytest.FixtureRequest) -> Ask:
+    """Ask in each of the four ways: whole and streamed, sync and async."""
+    return WAYS[request.param]
+
+
+@pytest.fixture(params=STREAMED)
+def ask_streamed(request: pytest.FixtureRequest) -> Ask:
+    return STREAMED[request.param]
+
+
+@pytest.fixture
+def streamed(request: pytest.FixtureRequest) -> bool:
+    """Whether this test's `ask` asks for a stream."""
+    return request.node.callspec.params["ask"] in STREAMED
 
 
 @pytest.fixture

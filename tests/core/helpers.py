@@ -1,0 +1,62 @@
+"""Asks a local gateway in each of the transport's four ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kilocode_gateway.local import LocalGateway
+    from kilocode_gateway.wire import Completion, Delta
+
+KEY = "canary-7f3a-key"
+MODEL = "anthropic/claude-sonnet-4.6"
+BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+
+
+def transport_to(gateway: LocalGateway, *, api_key: str | None = KEY, **settings: Any) -> Transport:
+    """Make a transport to a local gateway, which tries once unless told otherwise."""
+    config = GatewayConfig.resolve(base_url=gateway.base_url, api_key=api_key)
+    return Transport(config, **{"max_retries": 0, "timeout": 20.0, **settings})
+
+
+async def complete(transport: Transport, body: Mapping[str, Any]) -> Completion:
+    return transport.complete(body)
+
+
+async def acomplete(transport: Transport, body: Mapping[str, Any]) -> Completion:
+    return await transport.acomplete(body)
+
+
+async def stream(transport: Transport, body: Mapping[str, Any]) -> Completion:
+    with transport.stream(body) as pieces:
+        return _checked(list(pieces), pieces.completion)
+
+
+async def astream(transport: Transport, body: Mapping[str, Any]) -> Completion:
+    async with await transport.astream(body) as pieces:
+        return _checked([delta async for delta in pieces], pieces.completion)
+
+
+def _checked(deltas: list[Delta], answer: Completion | None) -> Completion:
+    """Hold what is true of every complete stream: its pieces are its answer, and only the last one closes it."""
+    assert answer is not None
+    assert "".join(delta.text for delta in deltas) == answer.text
+    assert "".join(delta.reasoning for delta in deltas) == answer.reasoning
+    assert [delta.finish_reason for delta in deltas[:-1]] == [None] * (len(deltas) - 1)
+    assert [delta.usage for delta in deltas[:-1]] == [None] * (len(deltas) - 1)
+    assert (deltas[-1].finish_reason, deltas[-1].usage) == (answer.finish_reason, answer.usage)
+    for index, call in enumerate(answer.tool_calls):
+        pieces = [piece for delta in deltas for piece in delta.tool_calls if piece.index == index]
+        assert [piece.id for piece in pieces] == [call.id, *[None] * (len(pieces) - 1)]
+        assert [piece.name for piece in pieces if piece.name] == ([call.name] if call.name else [])
+        assert "".join(piece.arguments for piece in pieces) == call.arguments
+    return answer
+
+
+WAYS = {"complete": complete, "acomplete": acomplete, "stream": stream, "astream": astream}
+STREAMED = {"stream": stream, "astream": astream}
