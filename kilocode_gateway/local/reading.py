@@ -27,7 +27,7 @@ _SYSTEM_REFINE = re.compile(
     re.DOTALL,
 )
 _LINED = re.compile(
-    rf"(?:context|information|documents?|text)\b[^\n]*\n?{_DASHES}(?P<c>.*?)(?:{_DASHES}(?P<rest>.*)|\Z)",
+    rf"(?:context|information|documents?|text)\b[^\n]{{0,300}}\n?{_DASHES}(?P<c>.*?)(?:{_DASHES}(?P<rest>.*)|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 _TAGGED = re.compile(r"<(context|documents?|sources?)>\s*(?P<c>.*?)\s*</\1>", re.DOTALL | re.IGNORECASE)
@@ -36,7 +36,7 @@ _NAMED = re.compile(
     r"(?=\n\s*(?:Question|Query|User question|Human|Instruction|Existing Answer)\s*:|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
-_LOOSE = re.compile(rf"\b{_CONTEXT}[^\n]*\n\s*\n(?P<c>.+)\Z", re.DOTALL | re.IGNORECASE)
+_LOOSE = re.compile(rf"\b{_CONTEXT}[^\n]{{0,300}}\n\s*\n(?P<c>.+)\Z", re.DOTALL | re.IGNORECASE)
 _QUESTION = re.compile(
     r"(?:^|\n)\s*(?:User )?(?:Query|Question)\s*:\s*(?P<q>.+?)"
     rf"(?=\n\s*(?:Context|Sources|Documents)\b[^\n]*:|{_ANSWER}|\Z)",

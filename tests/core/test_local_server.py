@@ -267,6 +267,9 @@ def test_checks_after_the_key(make_gateway: Callable[..., LocalGateway]) -> None
     assert chat(broke, model="kilo-auto/free").status == 200
     got = chat(broke, model="kilo-auto/free", provider={"data_collection": "deny"})
     assert (got.status, got.json["error_type"]) == (400, "data_collection_required")
+    rich = make_gateway()
+    assert chat(rich, provider={"data_collection": "deny", "zdr": True}).status == 200
+    assert chat(rich, model="kilo-auto/free", provider={"zdr": True}).status == 400
 
 
 def test_keys(strict: LocalGateway, february: LocalGateway) -> None:
