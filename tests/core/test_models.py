@@ -379,5 +379,6 @@ def test_successors() -> None:
     }
     assert all(is_auto(old) and is_auto(new) for old, new in SUCCESSORS.items())
     assert is_auto("kilo-auto/frontier")
+    assert is_auto(" KILO/Auto"), "the gateway takes its own names in any case of letters"
     assert not is_auto("openai/gpt-5.4")
     assert not is_auto("kilo-internal/auto")
