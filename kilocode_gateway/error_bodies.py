@@ -88,6 +88,7 @@ _TEXT_STATUSES: dict[type[KiloCodeError], frozenset[int]] = {
 }
 _ENDED = re.compile(r"alpha period .* has ended", re.IGNORECASE)
 _NO_ENDPOINT = re.compile(r"no (allowed )?(endpoints|providers)", re.IGNORECASE)
+_BAD_KEY = re.compile(r"invalid token", re.IGNORECASE)
 _BYOK = "[BYOK]"
 _GENERIC = re.compile(r"^provider returned error\.?$", re.IGNORECASE)
 _RETRYABLE_BELOW_500 = frozenset({408, 429})
@@ -139,6 +140,8 @@ class _Report:
     code: str | None = None
     status: int | None = None
     provider: str | None = None
+    bad_key: bool = False
+    """Whether the gateway says that it is the key that is wrong. Only newer ones do."""
     foreign: bool = False
     """Whether the body is no JSON object, so that the gateway itself did not write it."""
     details: dict[str, Any] = field(default_factory=dict)
@@ -211,6 +214,7 @@ def _read(payload: Mapping[str, Any]) -> _Report:
     report.code = (
         report.code or _name(error.get("error_type")) or _name(metadata.get("error_type")) or _name(error.get("type"))
     )
+    report.bad_key = _name(code) == "invalid_token"
     report.provider = _string(metadata.get("provider_name")) or None
     report.text = _string(error.get("message")) or _string(outer) or _string(error.get("title"))
     reason = _dig(metadata.get("raw"))
@@ -366,7 +370,7 @@ def _advise_authentication(report: _Report, _details: Mapping[str, Any], context
             "No API key was sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at "
             "app.kilo.ai), or choose a free model: an id that ends in ':free', or 'kilo-auto/free'."
         )
-    if report.code == "invalid_token":
+    if report.bad_key or _BAD_KEY.search(report.text):
         return (
             "The API key is wrong, expired or revoked. Copy it again from your profile at app.kilo.ai and set "
             "KILOCODE_API_KEY."
