@@ -63,11 +63,15 @@ def show_price(price: Decimal | None) -> str:
 
 
 def stream_chain(model: ChatKiloCode) -> None:
-    """Stream a LangChain chain; a bar stands between the pieces as they arrive."""
-    title("LangChain: a chain on kilo/auto, streamed piece by piece")
-    prompt = ChatPromptTemplate.from_messages([("system", "Answer in one sentence."), ("human", "{question}")])
+    """Stream a LangChain chain over this repository's README; a bar stands between the pieces as they arrive."""
+    title("LangChain: a chain on kilo/auto over this repository's README, streamed piece by piece")
+    prompt = ChatPromptTemplate.from_messages(
+        [("system", "Answer in one sentence, from this context only:\n\n{page}"), ("human", "{question}")]
+    )
     chain = prompt | model | StrOutputParser()
-    for piece in chain.stream({"question": "What is a gateway for language models good for?"}):
+    question = "How long is the list of models kept on disk?"
+    print(f"question: {question}\n  answer: ", end="")
+    for piece in chain.stream({"page": README.read_text(encoding="utf-8"), "question": question}):
         print(piece, end="|" if piece else "", flush=True)
     print()
 

@@ -98,6 +98,21 @@ def _check_pip_line(words: list[str]) -> None:
     assert words[0] in ("python", ".venv/bin/pip", ".venv/bin/python"), words
 
 
+def test_the_demo_answers_rightly_about_the_readme_without_a_key() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / "demo.py")], capture_output=True, text=True, timeout=110, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert "local gateway" in lines[0]
+    answers = [line for line in lines if line.startswith("  answer: ")]
+    assert "six hours" in answers[0].replace("|", "")
+    assert "KILOCODE_API_KEY" in answers[1]
+    assert any(line.startswith("  source: ") and line.endswith("(README.md)") for line in lines)
+    assert " calls: multiply(a=6, b=7)" in lines
+    assert lines[-1].startswith("total: 7 calls")
+
+
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     for target in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
