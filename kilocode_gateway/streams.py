@@ -166,7 +166,11 @@ class Stream:
         return self
 
     def __next__(self) -> wire.Delta:
-        return next(self._pieces)
+        try:
+            return next(self._pieces)
+        except KiloCodeError as exc:
+            forget_frames(exc)
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -232,7 +236,11 @@ class AsyncStream:
         return self
 
     async def __anext__(self) -> wire.Delta:
-        return await anext(self._pieces)
+        try:
+            return await anext(self._pieces)
+        except KiloCodeError as exc:
+            forget_frames(exc)
+            raise
 
     async def __aenter__(self) -> Self:
         return self
@@ -287,6 +295,11 @@ async def _apieces(opened: AsyncOpenAnswer, decoder: AnswerDecoder) -> AsyncGene
     finally:
         await chunks.aclose()
         await opened.aclose()
+
+
+def forget_frames(error: KiloCodeError) -> None:
+    """Forget where an error came from: those frames hold the answer, which may repeat the key."""
+    error.__traceback__ = None
 
 
 def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kilocode_gateway.errors import (
 from kilocode_gateway.http import AsyncOpenAnswer, Call, OpenAnswer, aopen_answer, open_answer
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
 from kilocode_gateway.policy import RetryPolicy, timeouts_of
-from kilocode_gateway.streams import AsyncStream, Stream, read_body, read_payload
+from kilocode_gateway.streams import AsyncStream, Stream, forget_frames, read_body, read_payload
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -107,12 +107,20 @@ class Transport:
     def completions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
         """Ask for whole answers: as many as `n` says. The usage stands with the first."""
         opened = self._open(self._plan(CHAT, body))
-        return read_body(opened.read(), opened, body["model"])
+        try:
+            return read_body(opened.read(), opened, body["model"])
+        except KiloCodeError as exc:
+            forget_frames(exc)
+            raise
 
     async def acompletions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
         """Do what `completions` does, without blocking the event loop."""
         opened = await self._aopen(self._plan(CHAT, body))
-        return read_body(await opened.read(), opened, body["model"])
+        try:
+            return read_body(await opened.read(), opened, body["model"])
+        except KiloCodeError as exc:
+            forget_frames(exc)
+            raise
 
     def stream(self, body: Mapping[str, Any]) -> Stream:
         """Ask for an answer piece by piece. The request is sent now; the first bytes are here when this returns."""
@@ -132,12 +140,20 @@ class Transport:
 
         """
         opened = self._open(self._plan(path, body, method=method))
-        return self._recorded(read_payload(opened.read(), opened), body)
+        try:
+            return self._recorded(read_payload(opened.read(), opened), body)
+        except KiloCodeError as exc:
+            forget_frames(exc)
+            raise
 
     async def arequest(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Do what `request` does, without blocking the event loop."""
         opened = await self._aopen(self._plan(path, body, method=method))
-        return self._recorded(read_payload(await opened.read(), opened), body)
+        try:
+            return self._recorded(read_payload(await opened.read(), opened), body)
+        except KiloCodeError as exc:
+            forget_frames(exc)
+            raise
 
     def _open(self, plan: _Plan) -> OpenAnswer:
         outcome: Any = None
