@@ -14,13 +14,12 @@ import os
 import re
 import time
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     Identity = tuple[str, str | None]
     """A gateway's address and an organization."""
 
@@ -46,13 +45,38 @@ def is_fresh(fetched: float) -> bool:
     return -_CLOCK_SKEW <= now() - fetched <= TIME_TO_LIVE
 
 
+class Lines(Mapping[str, bytes]):
+    """For each id its line of JSON, cut out of the file when it is asked for."""
+
+    __slots__ = ("_data", "_first", "_places")
+
+    def __init__(self, data: bytes, first: int, places: dict[str, slice]) -> None:
+        self._data = data
+        self._first = first
+        """Where in the data the first line begins; the places count from there."""
+        self._places = places
+
+    def __getitem__(self, id_: str) -> bytes:
+        place = self._places[id_]
+        return self._data[self._first + place.start : self._first + place.stop]
+
+    def __contains__(self, id_: object) -> bool:
+        return id_ in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
 @dataclass(frozen=True, slots=True)
 class CachedList:
     """A model list from the disk."""
 
     fetched: float
     """When it was fetched, in seconds since 1970."""
-    lines: dict[str, bytes]
+    lines: Mapping[str, bytes]
     """For each id its entry, as a line of JSON that was not read yet."""
     skipped: int = 0
     """How many entries could not be read when it was fetched."""
@@ -79,17 +103,20 @@ def path_of(identity: Identity) -> Path:
 def load(identity: Identity) -> CachedList | None:
     """Read the list, however old; None when there is none that can be trusted."""
     try:
-        head, _, rest = path_of(identity).read_bytes().partition(b"\n")
-        header = json.loads(head)
-        checksum = header.pop("checksum")
+        data = path_of(identity).read_bytes()
+        # Copying what follows the header would cost as much again as reading it.
+        first = data.index(b"\n") + 1
+        length = len(data) - first
+        header = json.loads(data[:first])
         if header["format"] != FORMAT or (header["url"], header["organization"]) != identity:
             return None
-        if header["length"] != len(rest) or checksum != _checksum(header, rest):
+        if header["length"] != length or header["checksum"] != zlib.crc32(memoryview(data)[data.index(b",") :]):
             return None
-        lines, ids = rest.split(b"\n"), header["ids"]
-        if not ids or header["count"] != len(ids):
+        ids, starts = header["ids"], header["starts"]
+        places = dict(zip(ids, map(slice, starts, starts[1:]), strict=True))
+        if len(places) != header["count"] or not places or starts[-1] != length:
             return None
-        return CachedList(float(header["time"]), dict(zip(ids, lines, strict=True)), int(header["skipped"]))
+        return CachedList(float(header["time"]), Lines(data, first, places), int(header["skipped"]))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -104,21 +131,24 @@ def save(identity: Identity, lines: Mapping[str, str], fetched: float, *, skippe
         skipped: How many entries could not be read.
 
     """
-    rest = "\n".join(lines.values()).encode("utf-8", "surrogatepass")
+    text = "".join([f"{line}\n" for line in lines.values()]).encode("utf-8", "surrogatepass")
+    ends = [at.end() for at in re.finditer(b"\n", text)]
     header = {
         "format": FORMAT,
         "url": identity[0],
         "organization": identity[1],
         "time": fetched,
-        "length": len(rest),
+        "length": len(text),
         "count": len(lines),
         "skipped": skipped,
         # Here rather than in front of each entry, so that a start from the cache reads one line of JSON and no more.
         "ids": list(lines),
+        "starts": [0, *ends],
     }
-    header["checksum"] = _checksum(header, rest)
+    # The checksum comes first and covers the rest of the file, from the comma that follows it.
+    head = b", %b\n" % json.dumps(header).encode()[1:]
     try:
-        _replace(path_of(identity), json.dumps(header).encode() + b"\n" + rest)
+        _replace(path_of(identity), b'{"checksum": %d' % zlib.crc32(text, zlib.crc32(head)), head, text)
     except OSError as exc:
         _log.debug("The model list was not kept on disk: %s", exc)
 
@@ -133,19 +163,14 @@ def clear() -> int:
     return removed
 
 
-def _checksum(header: Mapping[str, Any], rest: bytes) -> int:
-    """Add up the whole file: the header as it was before it got the sum, and what follows it."""
-    return zlib.crc32(rest, zlib.crc32(json.dumps(header).encode()))
-
-
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, *parts: bytes) -> None:
     """Put a file in the place of another at once: whoever reads sees the old one or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(6).hex()}.tmp")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
+            file.writelines(parts)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

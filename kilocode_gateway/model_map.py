@@ -48,10 +48,8 @@ class ModelMap(Mapping[str, ModelInfo]):
         """How many entries of the gateway's list could not be read."""
         self.fetched = fetched
         """When the list was fetched, in seconds since 1970; None for the bundled one."""
-        self._discovered = frozenset(entries)
-        self._rows: dict[str, Row] = dict(entries)
-        for entry in bundled.ENTRIES:
-            self._rows.setdefault(entry["id"], entry)
+        self._listed = entries
+        self._filled: dict[str, Row] = {entry["id"]: entry for entry in bundled.ENTRIES if entry["id"] not in entries}
         self._infos: dict[str, ModelInfo] = {}
 
     @property
@@ -61,7 +59,7 @@ class ModelMap(Mapping[str, ModelInfo]):
 
     def is_discovered(self, id_: str) -> bool:
         """Say whether the gateway itself listed this very id."""
-        return id_ in self._discovered
+        return id_ in self._listed
 
     def __getitem__(self, reference: str) -> ModelInfo:
         id_ = self._id(reference)
@@ -82,10 +80,11 @@ class ModelMap(Mapping[str, ModelInfo]):
         return default if id_ is None else self._info(id_)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
+        yield from self._listed
+        yield from self._filled
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._listed) + len(self._filled)
 
     def __contains__(self, reference: object) -> bool:
         return self._id(reference) is not None
@@ -96,7 +95,10 @@ class ModelMap(Mapping[str, ModelInfo]):
             id_ = parse_model_ref(reference)  # type: ignore[arg-type]  # anything else is refused there
         except ConfigurationError:
             return None
-        return id_ if id_ in self._rows or SUCCESSORS.get(id_) in self._rows else None
+        return id_ if self._holds(id_) or self._holds(SUCCESSORS.get(id_)) else None
+
+    def _holds(self, id_: str | None) -> bool:
+        return id_ in self._listed or id_ in self._filled
 
     def _info(self, id_: str) -> ModelInfo:
         info = self._infos.get(id_)
@@ -107,12 +109,11 @@ class ModelMap(Mapping[str, ModelInfo]):
 
     def _make(self, id_: str) -> ModelInfo:
         successor = SUCCESSORS.get(id_)
-        if successor is None or id_ in self._discovered:
-            return ModelInfo.from_entry(_entry_of(self._rows[id_], id_))
-        if successor not in self._discovered and id_ in self._rows:
-            return ModelInfo.from_entry(_entry_of(self._rows[id_], id_))
-        info = self._info(successor)
-        return replace(info, id=id_, name=_BUNDLED_NAMES.get(id_, info.name))
+        if successor is not None and id_ not in self._listed and (successor in self._listed or id_ not in self._filled):
+            info = self._info(successor)
+            return replace(info, id=id_, name=_BUNDLED_NAMES.get(id_, info.name))
+        row = self._listed.get(id_)
+        return ModelInfo.from_entry(_entry_of(self._filled[id_] if row is None else row, id_))
 
     def find(
         self,
@@ -179,7 +180,7 @@ class ModelMap(Mapping[str, ModelInfo]):
             wanted = parse_model_ref(reference)
         except ConfigurationError:
             return []
-        return tables.nearest(wanted, self._rows, n)
+        return tables.nearest(wanted, self, n)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Give every model as plain JSON, for a table or a data frame."""
@@ -195,12 +196,7 @@ class ModelMap(Mapping[str, ModelInfo]):
 
     def as_stale(self) -> Self:
         """Give the same list, marked as too old."""
-        return type(self)(
-            {id_: self._rows[id_] for id_ in self._rows if id_ in self._discovered},
-            source="stale cache",
-            fetched=self.fetched,
-            skipped=self.skipped,
-        )
+        return type(self)(self._listed, source="stale cache", fetched=self.fetched, skipped=self.skipped)
 
 
 def _entry_of(row: Row, id_: str) -> Mapping[str, Any]:

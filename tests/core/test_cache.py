@@ -57,7 +57,9 @@ def test_any_ids_and_texts_come_back(names: dict[str, str]) -> None:
 
 
 def test_the_file_is_json_lines_with_a_header(cache_dir: Path) -> None:
-    head, *rows = [json.loads(line) for line in saved(cache_dir).read_text("utf-8", "surrogatepass").split("\n")]
+    head, *rows = [
+        json.loads(line) for line in saved(cache_dir).read_text("utf-8", "surrogatepass").removesuffix("\n").split("\n")
+    ]
     assert head["format"] == cache.FORMAT
     assert (head["url"], head["organization"]) == HERE
     assert head["time"] == pytest.approx(time.time(), abs=60)
@@ -135,6 +137,17 @@ def test_a_header_that_does_not_fit_is_ignored(cache_dir: Path, change: dict[str
     head, _, rest = path.read_bytes().partition(b"\n")
     path.write_bytes(json.dumps({**json.loads(head), **change}).encode() + b"\n" + rest)
     assert cache.load(HERE) is None
+
+
+@pytest.mark.parametrize("other", [cache.FORMAT + 1, 0, "1", None], ids=repr)
+def test_a_whole_file_of_another_format_is_rewritten(monkeypatch: pytest.MonkeyPatch, other: object) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "FORMAT", other)
+        cache.save(HERE, LINES, time.time())
+        assert cache.load(HERE) is not None
+    assert cache.load(HERE) is None
+    cache.save(HERE, LINES, time.time())
+    assert cache.load(HERE) is not None
 
 
 @pytest.mark.parametrize(
