@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -188,6 +189,26 @@ def test_who_waits_less_goes_earlier(acme: LocalGateway, caplog: pytest.LogCaptu
     thread.join()
     assert patient[0].source == "gateway"
     assert discover(acme) is patient[0]
+    assert (fetches(acme), len(warnings_in(caplog))) == (1, 1)
+
+
+def test_a_failure_while_the_last_is_being_told_is_told_once(
+    acme: LocalGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            time.sleep(0.6)
+
+    log, slow = logging.getLogger("kilocode_gateway"), Slow()
+    acme.script(Reply.raw(500, b"", delay=0.3), path="models")
+    log.addHandler(slow)
+    try:
+        # The waiter's time is over while the thread that fetched still writes its warning.
+        assert discover(acme, timeout=0.4).source == "bundled"
+        until(lambda: bool(warnings_in(caplog)))
+        time.sleep(0.7)
+    finally:
+        log.removeHandler(slow)
     assert (fetches(acme), len(warnings_in(caplog))) == (1, 1)
 
 

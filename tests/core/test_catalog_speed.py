@@ -13,7 +13,7 @@ import pytest
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.listing import read_listing
 from kilocode_gateway.local import LocalGateway, Reply
-from tests.core.catalogs import MODELS, discover
+from tests.core.catalogs import discover
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,18 +22,37 @@ TURNS, ROUNDS = 12, 5
 
 
 def body_of(number: int) -> bytes:
-    """Write a list of entries as large as the gateway's are, about 900 bytes each."""
-    parameters = [f"parameter_{place}" for place in range(16)]
+    """Write a list of entries like the gateway's: about 80 values and 900 bytes each."""
+    parameters = (
+        "frequency_penalty logprobs max_tokens min_p presence_penalty repetition_penalty response_format seed stop"
+    )
+    efforts = ("low", "medium", "high")
     entries = [
         {
-            **MODELS[0],
             "id": f"vendor-{place % 40}/model-{place}",
+            "name": f"Vendor {place % 40}: Model {place}",
             "created": 1_760_000_000 + place,
-            "description": "What it is and what it does, told at some length. " * 4,
+            "description": f"The model {place} of vendor {place % 40}.",
+            "architecture": {
+                "modality": "text+image->text",
+                "input_modalities": ["text", "image", "pdf"],
+                "output_modalities": ["text"],
+                "tokenizer": "Other",
+            },
             "top_provider": {"is_moderated": False, "context_length": 200_000, "max_completion_tokens": None},
-            "supported_parameters": ["tools", "reasoning", *parameters],
+            "pricing": {
+                "prompt": f"0.00000{place}",
+                "completion": f"0.0000{place}",
+                "input_cache_read": "0.00000075",
+                "web_search": "0.005",
+            },
+            "context_length": 200_000,
             "per_request_limits": None,
+            "supported_parameters": ["tools", "tool_choice", "reasoning", *parameters.split()],
+            "expiration_date": None,
             "isFree": False,
+            "mayTrainOnYourPrompts": False,
+            "opencode": {"variants": {name: {"reasoning": {"enabled": True, "effort": name}} for name in efforts}},
         }
         for place in range(number)
     ]

@@ -135,6 +135,11 @@ def test_prices_are_exact_decimals_per_million(price: object, per_million: str) 
     assert read(pricing={"prompt": price}).pricing.input == Decimal(per_million)
 
 
+def test_a_number_too_long_to_be_written_is_no_price() -> None:
+    # Python refuses to turn integers of more than 4,300 digits into text.
+    assert read(pricing={"prompt": 10**5000}).pricing.input is None
+
+
 def test_prices_do_not_depend_on_the_users_decimal_context() -> None:
     with decimal.localcontext(decimal.Context(prec=2)):
         info = read(pricing={"prompt": "0.00000123456", "completion": "0.000015"})
