@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kilocode_gateway._version import __version__
 
 if TYPE_CHECKING:
-    from kilocode_gateway.catalog import Catalog
+    from kilocode_gateway.catalog import Catalog, UnknownModelError
     from kilocode_gateway.config import DEFAULT_BASE_URL, GatewayConfig, Secret
     from kilocode_gateway.errors import (
         AnonymousQuotaError,
@@ -69,6 +69,7 @@ __all__ = [
     "StreamInterruptedError",
     "TimeoutExceededError",
     "Transport",
+    "UnknownModelError",
     "UnknownSettingError",
     "UpstreamError",
     "UsageTracker",
@@ -85,6 +86,7 @@ _HOMES = {
     "Pricing": "models",
     "Secret": "config",
     "Transport": "transport",
+    "UnknownModelError": "catalog",
     "UsageTracker": "usage",
     "track_usage": "usage",
 }
