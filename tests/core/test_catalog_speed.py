@@ -18,7 +18,7 @@ from tests.core.catalogs import discover
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TURNS, ROUNDS = 12, 5
+TURNS, ROUNDS = 12, 10
 
 
 def body_of(number: int) -> bytes:
