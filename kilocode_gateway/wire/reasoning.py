@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 _JOINED = ("text", "summary")
-_TEXT_KEYS = {"reasoning.text": "text", "reasoning.summary": "summary"}
 
 
 def text_of(details: object) -> str:
@@ -19,7 +18,8 @@ def text_of(details: object) -> str:
     return "".join(
         text
         for item in details
-        if isinstance(item, dict) and isinstance(text := item.get(_TEXT_KEYS.get(item.get("type", ""), "text")), str)
+        if isinstance(item, dict)
+        and isinstance(text := item.get("summary" if item.get("type") == "reasoning.summary" else "text"), str)
     )
 
 
