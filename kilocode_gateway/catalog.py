@@ -117,8 +117,7 @@ class Catalog(ModelMap):
             asyncio.get_running_loop()
         except RuntimeError:
             return slot.discover(config, FETCH_SECONDS, http_client, refresh=False)
-        slot.begin(config, http_client)
-        return slot.at_hand()
+        return slot.begin(config, http_client)
 
     @classmethod
     def bundled(cls) -> Catalog:
@@ -182,11 +181,16 @@ class _Slot:
             if result is not None:
                 return result
 
-    def begin(self, config: GatewayConfig, client: Any) -> None:
-        """Fetch in the background, where a fetch is due."""
+    def begin(self, config: GatewayConfig, client: Any) -> Catalog:
+        """Give what is at hand, and fetch in the background where a fetch is due."""
         entered = self._enter(FETCH_SECONDS, refresh=False)
-        if not isinstance(entered, Catalog) and entered[1]:
-            self._launch(entered[0], config, FETCH_SECONDS, client)
+        if isinstance(entered, Catalog):
+            return entered
+        flight, mine = entered
+        known = self.at_hand()
+        if mine:
+            self._launch(flight, config, FETCH_SECONDS, client)
+        return known
 
     def _enter(self, seconds: float, *, refresh: bool, waits: bool = False) -> Catalog | tuple[Flight[Catalog], bool]:
         """Give the catalog where nothing has to be fetched, else the fetch to wait for and whether the asker does it.

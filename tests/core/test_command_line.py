@@ -25,11 +25,14 @@ KEY = "test-key-0123456789-wxyz"
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
 
 
+@pytest.fixture(autouse=True)
+def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def here(acme: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> LocalGateway:
-    """Let the command line find the gateway with four models."""
     monkeypatch.setenv("KILOCODE_BASE_URL", acme.base_url)
-    monkeypatch.delenv("COLUMNS", raising=False)
     return acme
 
 
@@ -293,7 +296,6 @@ def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, str]]:
 
 @pytest.fixture
 def account(make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch) -> LocalGateway:
-    """Let the doctor find a gateway that knows one key."""
     gateway = make_gateway(models=MODELS, api_keys=[KEY])
     monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
     monkeypatch.setenv("KILOCODE_API_KEY", KEY)
