@@ -11,7 +11,7 @@ PYTEST :=
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test lint types format lowest clean
+.PHONY: help demo test lint types format bench lowest clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -33,6 +33,9 @@ types: .venv/type.stamp ## mypy on the three packages, pyright on tests/typing
 format: .venv/lint.stamp ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: .venv/demo.stamp ## Measure, as ratios in one run, and print Markdown tables
+	$(BIN)/python benchmarks/catalog.py
 
 lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has moved in pyproject.toml
 	$(PIP) install --quiet 'uv>=0.9'

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.listing import Listing, read_listing
 from kilocode_gateway.models import ModelInfo
 
@@ -159,3 +161,16 @@ def test_any_bytes_are_a_list_or_a_value_error(body: bytes) -> None:
     except (ValueError, RecursionError):
         return
     assert listing.lines
+
+
+def test_entries_lie_in_memory_as_text_until_asked_for() -> None:
+    entries = [{**A, "id": f"acme/model-{place}", "description": "x" * 800} for place in range(2000)]
+    body = json.dumps({"data": entries}).encode()
+    tracemalloc.start()
+    try:
+        found = Catalog(read_listing(body).lines, source="gateway")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) > 2000
+    assert kept < 1.5 * len(body)
