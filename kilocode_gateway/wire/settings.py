@@ -64,7 +64,7 @@ PARAMETERS: dict[str, str] = {
 _REFUSED: dict[str, str] = {
     "models": (
         "the gateway deletes OpenRouter's `models` list without a word, so the fallback that it promises would not be "
-        "there. Choose one model, and let the framework fall back to another (with_fallbacks in LangChain)"
+        "there. Choose one model, and call another when it fails: with_fallbacks in LangChain, or `except KiloCodeError`"
     ),
     "providerOptions": "the gateway answers 400 to `providerOptions`. Use `provider`",
 }
