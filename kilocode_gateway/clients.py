@@ -68,6 +68,9 @@ def shared_client() -> Any:
 
 async def shared_async_client() -> Any:
     """Give the running event loop's client; it is closed when the loop shuts down its async generators."""
+    if not _trust.cache_info().currsize:
+        # The first time takes a fifth of a second: importing the library, loading the trust store.
+        await asyncio.to_thread(_trust)
     loop = asyncio.get_running_loop()
     by_loop, loop_id = _clients.by_loop, id(loop)
     entry = by_loop.get(loop_id)

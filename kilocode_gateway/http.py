@@ -29,7 +29,7 @@ from kilocode_gateway.errors import (
 from kilocode_gateway.policy import RetryPolicy, Timeouts, timeouts_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 
     from kilocode_gateway.config import GatewayConfig
 
@@ -141,7 +141,7 @@ class AsyncOpenAnswer:
     def __init__(
         self,
         response: Any,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncGenerator[bytes, None],
         first: bytes | None,
         context: Context,
         error: KiloCodeError | None = None,
@@ -181,6 +181,9 @@ class AsyncOpenAnswer:
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when bytes are left on it."""
+        with contextlib.suppress(RuntimeError):
+            # From the outside in; where another task is reading, closing the connection ends that.
+            await self._chunks.aclose()
         await self._response.aclose()
 
 

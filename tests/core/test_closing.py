@@ -1,0 +1,495 @@
+"""Connections: closed at once when nobody wants the answer any more, given back when it is read, never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import httpx2
+import pytest
+
+from kilocode_gateway import errors as core
+from kilocode_gateway.local import Reply
+from tests.core.helpers import BODY, KEY, transport_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from kilocode_gateway.local import LocalGateway
+
+SLOW = "word " * 400
+
+
+def slow(**faults: Any) -> Reply:
+    """Answer for several seconds, piece by piece."""
+    return Reply.text(SLOW, **{"chunk_delay": 0.02, **faults})
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+    return condition()
+
+
+async def soon(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
+    until = time.monotonic() + seconds
+    # What is waited for happens in the gateway's threads.
+    while not condition() and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    return condition()
+
+
+def _left(gateway: LocalGateway) -> bool:
+    return bool(gateway.disconnects)
+
+
+# Stopping early, sync
+
+
+def test_close_closes(gateway: LocalGateway) -> None:
+    gateway.script(slow())
+    pieces = transport_to(gateway).stream(BODY)
+    assert next(pieces).text
+    pieces.close()
+    assert eventually(lambda: _left(gateway))
+    assert list(pieces) == []
+    assert pieces.completion is None
+    pieces.close()
+
+
+def test_leaving_the_block_closes(gateway: LocalGateway) -> None:
+    gateway.script(slow())
+    with transport_to(gateway).stream(BODY) as pieces:
+        next(pieces)
+    assert eventually(lambda: _left(gateway))
+
+
+def test_breaking_out_of_a_loop_closes_without_the_garbage_collector(gateway: LocalGateway) -> None:
+    gateway.script(slow())
+    gc.disable()
+    try:
+        for delta in transport_to(gateway).stream(BODY):
+            assert delta.text
+            break
+        assert eventually(lambda: _left(gateway))
+    finally:
+        gc.enable()
+
+
+def test_a_stream_that_is_never_read_closes_when_dropped(gateway: LocalGateway) -> None:
+    gateway.script(slow())
+    gc.disable()
+    try:
+        transport_to(gateway).stream(BODY)
+        assert eventually(lambda: _left(gateway))
+    finally:
+        gc.enable()
+
+
+def test_an_exception_of_the_reader_closes(gateway: LocalGateway) -> None:
+    gateway.script(slow())
+    pieces = transport_to(gateway).stream(BODY)
+    with pytest.raises(ZeroDivisionError), pieces:
+        raise ZeroDivisionError(next(pieces).text)
+    assert eventually(lambda: _left(gateway))
+
+
+def test_closing_from_another_thread_ends_a_stalled_read(gateway: LocalGateway) -> None:
+    gateway.script(Reply.text(SLOW, stall_after=1000, stall=30.0))
+    pieces = transport_to(gateway, timeout=30.0).stream(BODY)
+    outcome: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for _ in pieces:
+                pass
+        except core.KiloCodeError as error:
+            outcome.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    time.sleep(0.2)
+    begin = time.monotonic()
+    pieces.close()
+    reader.join(5)
+    assert not reader.is_alive()
+    assert time.monotonic() - begin < 1
+    assert eventually(lambda: _left(gateway))
+    (error,) = outcome
+    assert isinstance(error, core.StreamInterruptedError)
+    assert SLOW.startswith(error.text)
+    assert error.text
+
+
+# Stopping early, async
+
+
+async def test_aclose_closes(gateway: LocalGateway) -> None:
+    gateway.script(slow())
+    pieces = await transport_to(gateway).astream(BODY)
+    assert (await anext(pieces)).text
+    await pieces.aclose()
+    assert await soon(lambda: _left(gateway))
+    assert [delta async for delta in pieces] == []
+    await pieces.aclose()
+
+
+async def test_breaking_out_of_an_async_loop_closes_without_the_garbage_collector(gateway: LocalGateway) -> None:
+    gateway.script(slow())
+    gc.disable()
+    try:
+        async for delta in await transport_to(gateway).astream(BODY):
+            assert delta.text
+            break
+        assert await soon(lambda: _left(gateway))
+    finally:
+        gc.enable()
+
+
+async def test_an_async_stream_that_is_never_read_closes_when_dropped(gateway: LocalGateway) -> None:
+    gateway.script(slow())
+    await transport_to(gateway).astream(BODY)
+    assert await soon(lambda: _left(gateway))
+
+
+CANCELLED: dict[str, Reply] = {
+    "waiting for headers": Reply.text("x", delay=10.0),
+    "waiting for the first byte": Reply.text("x", stall_after=0, stall=10.0),
+    "in mid-stream": slow(),
+    "in a stall": Reply.text(SLOW, stall_after=1000, stall=10.0),
+}
+
+
+@pytest.mark.parametrize("name", CANCELLED)
+@pytest.mark.parametrize("way", ["acomplete", "astream"])
+async def test_cancelling_closes_at_once(gateway: LocalGateway, way: str, name: str) -> None:
+    gateway.script(CANCELLED[name])
+    transport = transport_to(gateway, max_retries=2)
+
+    async def ask() -> None:
+        if way == "acomplete":
+            await transport.acomplete(BODY)
+            return
+        async for _ in await transport.astream(BODY):
+            pass
+
+    if way == "acomplete" and name == "in mid-stream":
+        gateway.clear()
+        gateway.script(Reply.text(SLOW, split=20, stall_after=400, stall=10.0))
+    task = asyncio.create_task(ask())
+    await soon(lambda: bool(gateway.requests))
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await soon(lambda: _left(gateway), 1.0)
+    assert len(gateway.requests) == 1
+    # The connection's place in the pool is free again: the next request goes through.
+    assert (await transport.acomplete(BODY)).finish_reason == "stop"
+
+
+async def test_cancelling_in_a_wait_between_attempts(gateway: LocalGateway) -> None:
+    gateway.script(Reply.error("top_up_in_progress"))
+    task = asyncio.create_task(transport_to(gateway, max_retries=2).acomplete(BODY))
+    await soon(lambda: bool(gateway.requests))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("name", CANCELLED)
+async def test_a_time_limit_of_asyncio_works(gateway: LocalGateway, name: str) -> None:
+    gateway.script(CANCELLED[name])
+    begin = time.monotonic()
+    with pytest.raises(TimeoutError):
+        await _read_within(transport_to(gateway), 0.2)
+    assert time.monotonic() - begin < 1.5
+    assert await soon(lambda: _left(gateway), 1.0)
+
+
+async def _read_within(transport: Any, seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        async for _ in await transport.astream(BODY):
+            pass
+
+
+async def test_closing_under_another_tasks_read(gateway: LocalGateway) -> None:
+    gateway.script(Reply.text(SLOW, stall_after=1000, stall=10.0))
+    pieces = await transport_to(gateway).astream(BODY)
+
+    async def read() -> None:
+        async for _ in pieces:
+            pass
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0.1)
+    await pieces.aclose()
+    with pytest.raises(core.StreamInterruptedError) as caught:
+        await asyncio.wait_for(task, 2)
+    assert SLOW.startswith(caught.value.text)
+    assert await soon(lambda: _left(gateway))
+
+
+# Connections are used again
+
+
+def _ask_all_ways(transport: Any) -> None:
+    assert transport.complete(BODY).finish_reason == "stop"
+    assert [delta.finish_reason for delta in transport.stream(BODY)][-1] == "stop"
+    with transport.stream(BODY) as pieces:
+        for _ in pieces:
+            pass
+    transport.request("GET", "/api/profile")
+
+
+def test_many_calls_in_a_row_keep_one_connection(make_gateway: Callable[..., LocalGateway]) -> None:
+    gateway = make_gateway(api_keys=[KEY])
+    transport = transport_to(gateway)
+    for _ in range(500):
+        _ask_all_ways(transport)
+    assert (len(gateway.requests), gateway.connections) == (2000, 1)
+
+
+async def test_many_async_calls_in_a_row_keep_one_connection(gateway: LocalGateway) -> None:
+    transport = transport_to(gateway)
+    for _ in range(300):
+        assert (await transport.acomplete(BODY)).finish_reason == "stop"
+        assert [delta async for delta in await transport.astream(BODY)][-1].finish_reason == "stop"
+    assert (len(gateway.requests), gateway.connections) == (600, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["empty_500", "html_502", "model_not_found", "error_in_200", "bad_json_200", "redirect_302"]
+)
+async def test_refusals_keep_the_connection(gateway: LocalGateway, name: str) -> None:
+    transport = transport_to(gateway)
+    for _ in range(20):
+        gateway.script(Reply.error(name), Reply.error(name))
+        with pytest.raises(core.KiloCodeError):
+            transport.complete(BODY)
+        with pytest.raises(core.KiloCodeError):
+            transport.stream(BODY).__next__()
+    assert gateway.connections == 1
+
+
+LINE_FAULTS: dict[str, dict[str, Any]] = {
+    "drop": {"drop": True},
+    "reset": {"reset_after": 40},
+    "cut": {"cut_after": 40},
+    "end": {"end_after": 40},
+    "stall": {"stall_after": 40, "stall": 5.0},
+    "silence": {"delay": 5.0},
+    "a gzip that lies": {"gzip": "lie"},
+    "a page": {"prefix": b"<html>"},
+}
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+@pytest.mark.parametrize("split", [None, 1])
+def test_no_place_in_a_small_pool_is_lost(gateway: LocalGateway, library: ModuleType, split: int | None) -> None:
+    limits = library.Limits(max_connections=1)
+    with library.Client(limits=limits, trust_env=False) as client:
+        transport = transport_to(gateway, http_client=client, timeout=0.25)
+        for fault in LINE_FAULTS.values():
+            gateway.script(*[Reply.text("x" * 100, **{"split": split, **fault})] * 2)
+            with pytest.raises(core.KiloCodeError):
+                transport.complete(BODY)
+            with pytest.raises(core.KiloCodeError):
+                list(transport.stream(BODY))
+            # A stale connection may be found out here, or replaced.
+            with contextlib.suppress(core.ConnectionFailedError):
+                transport.stream(BODY).close()
+        assert transport_to(gateway, http_client=client, max_retries=1).complete(BODY).finish_reason == "stop"
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
+async def test_no_place_in_a_small_async_pool_is_lost(gateway: LocalGateway, library: ModuleType) -> None:
+    async with library.AsyncClient(limits=library.Limits(max_connections=1), trust_env=False) as client:
+        transport = transport_to(gateway, http_async_client=client, timeout=0.25)
+        for fault in ("drop", "reset", "end", "stall", "silence"):
+            gateway.script(*[Reply.text("x" * 100, **LINE_FAULTS[fault])] * 2)
+            with pytest.raises(core.KiloCodeError):
+                await transport.acomplete(BODY)
+            with pytest.raises(core.KiloCodeError):
+                [delta async for delta in await transport.astream(BODY)]
+            with contextlib.suppress(core.ConnectionFailedError):
+                await (await transport.astream(BODY)).aclose()
+        transport = transport_to(gateway, http_async_client=client, max_retries=1)
+        assert (await transport.acomplete(BODY)).finish_reason == "stop"
+
+
+# Sharing
+
+
+def test_64_threads_share_one_transport(gateway: LocalGateway) -> None:
+    transport = transport_to(gateway)
+    with ThreadPoolExecutor(64) as pool:
+        texts = list(pool.map(lambda number: transport.complete(_numbered(number)).text, range(256)))
+    assert len(gateway.chat_requests) == 256
+    assert sorted(request.json["messages"][0]["content"] for request in gateway.requests) == sorted(
+        f"Say {number}" for number in range(256)
+    )
+    assert all(texts)
+    assert gateway.connections <= 64
+
+
+async def test_200_tasks_share_one_transport(gateway: LocalGateway) -> None:
+    transport = transport_to(gateway)
+    gateway.script(*[Reply.text("ok", delay=0.05)] * 200)
+    answers = await asyncio.gather(*[transport.acomplete(_numbered(number)) for number in range(200)])
+    assert [answer.text for answer in answers] == ["ok"] * 200
+
+
+def _numbered(number: int) -> dict[str, Any]:
+    return {**BODY, "messages": [{"role": "user", "content": f"Say {number}"}]}
+
+
+def _python(code: str, gateway: LocalGateway, *options: str, **variables: str) -> str:
+    script = f"BASE = {gateway.base_url!r}\nKEY = {KEY!r}\n" + textwrap.dedent(PRELUDE) + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, *options, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, **variables},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+PRELUDE = """
+import asyncio, gc, os, sys, threading
+from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.transport import Transport
+BODY = {"model": "anthropic/claude-sonnet-4.6", "messages": [{"role": "user", "content": "Hello"}]}
+transport = Transport(GatewayConfig.resolve(base_url=BASE, api_key=KEY), max_retries=0)
+"""
+STRICT = ("-X", "dev", "-W", "error")
+
+
+def test_five_event_loops_in_a_row_leave_nothing_open(gateway: LocalGateway) -> None:
+    code = """
+    async def main():
+        await asyncio.gather(*[transport.acomplete(BODY) for _ in range(5)])
+        async for _ in await transport.astream(BODY):
+            pass
+        async for _ in await transport.astream(BODY):
+            break
+        pieces = await transport.astream(BODY)
+        await anext(pieces)
+        await pieces.aclose()
+        await transport.astream(BODY)
+        await asyncio.sleep(0.05)
+    for _ in range(5):
+        asyncio.run(main(), debug=False)
+        gc.collect()
+        names = os.listdir("/proc/self/fd") if sys.platform == "linux" else []
+        assert not [name for name in names if "socket" in link(name)]
+    assert threading.active_count() == 1
+    print("done")
+    """
+    link = """
+    def link(name):
+        try:
+            return os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            return ""
+    """
+    assert _python(textwrap.dedent(link) + textwrap.dedent(code), gateway, *STRICT) == "done\n"
+    assert eventually(lambda: gateway.open_connections == 0)
+
+
+def test_a_loop_that_ends_amid_requests_ends_quietly(gateway: LocalGateway) -> None:
+    gateway.script(*[Reply.text(SLOW, chunk_delay=0.05)] * 3, *[Reply.text("x", delay=10.0)] * 3)
+    code = """
+    async def read():
+        async for _ in await transport.astream(BODY):
+            pass
+    async def main():
+        tasks = [asyncio.create_task(read()) for _ in range(6)]
+        await asyncio.sleep(0.4)
+        return len(tasks)
+    print(asyncio.run(main(), debug=False))
+    gc.collect()
+    """
+    assert _python(code, gateway, *STRICT) == "6\n"
+    assert eventually(lambda: len(gateway.disconnects) == 6)
+
+
+def test_a_process_that_ends_amid_a_stream_ends_quietly(gateway: LocalGateway) -> None:
+    gateway.script(Reply.text(SLOW, chunk_delay=0.05))
+    code = """
+    pieces = transport.stream(BODY)
+    print(bool(next(pieces).text))
+    """
+    assert _python(code, gateway, *STRICT) == "True\n"
+    assert eventually(lambda: _left(gateway))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_opens_a_connection_of_its_own(gateway: LocalGateway) -> None:
+    code = """
+    transport.complete(BODY)
+    child = os.fork()
+    if child == 0:
+        try:
+            transport.complete(BODY)
+            asyncio.run(transport.acomplete(BODY))
+            os.write(1, b"child ")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    transport.complete(BODY)
+    print("parent")
+    """
+    assert _python(code, gateway, *STRICT) == "child parent\n"
+    assert gateway.connections == 3
+    assert len(gateway.requests) == 4
+
+
+def test_without_httpx2_the_same_works_on_httpx(gateway: LocalGateway) -> None:
+    code = """
+    import importlib.util
+    find = importlib.util.find_spec
+    importlib.util.find_spec = lambda name, *more: None if name == "httpx2" else find(name, *more)
+    assert transport.complete(BODY).finish_reason == "stop"
+    assert list(transport.stream(BODY))[-1].finish_reason == "stop"
+    assert asyncio.run(transport.acomplete(BODY)).finish_reason == "stop"
+    from kilocode_gateway.errors import ConnectionFailedError
+    try:
+        Transport(GatewayConfig.resolve(base_url="http://127.0.0.1:1", api_key=KEY), max_retries=0).complete(BODY)
+    except ConnectionFailedError as error:
+        print("httpx2" in sys.modules, "httpx" in sys.modules, error.retryable)
+    """
+    assert _python(code, gateway) == "False True True\n"
+    assert gateway.last_request.headers["user-agent"].startswith("python-httpx/")
+
+
+def test_loopback_is_reached_without_the_proxy(
+    gateway: LocalGateway, make_gateway: Callable[..., LocalGateway]
+) -> None:
+    proxy = make_gateway()
+    code = """
+    transport.complete(BODY)
+    asyncio.run(transport.acomplete(BODY))
+    """
+    address = f"http://127.0.0.1:{proxy.port}"
+    _python(code, gateway, http_proxy=address, HTTP_PROXY=address, HTTPS_PROXY=address, ALL_PROXY=address)
+    assert len(gateway.requests) == 2
+    assert proxy.connections == 0
