@@ -162,7 +162,8 @@ def checked_base_url(url: str) -> str:
     if parts.username is not None or parts.password is not None:
         msg = f"The gateway address must not carry credentials. Pass the key as api_key, or set KILOCODE_API_KEY. {fix}"
         raise ConfigurationError(msg)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok:
+    odd = any(ch.isspace() or not ch.isprintable() for ch in text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok or odd:
         msg = f"The gateway address must be an http(s) URL with a host, got {text!r}. {fix}"
         raise ConfigurationError(msg)
     if parts.query or parts.fragment:
@@ -189,7 +190,8 @@ def _is_loopback(host: str) -> bool:
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    usual = ":443" if parts.scheme == "https" else ":80"
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(usual)}"
 
 
 def _text(value: str | None) -> str | None:

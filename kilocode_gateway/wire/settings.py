@@ -64,7 +64,8 @@ PARAMETERS: dict[str, str] = {
 _REFUSED: dict[str, str] = {
     "models": (
         "the gateway deletes OpenRouter's `models` list without a word, so the fallback that it promises would not "
-        "be there. Choose one model, and call another when it fails: with_fallbacks in LangChain, or `except KiloCodeError`"
+        "be there. Choose one model, and call another when it fails: with_fallbacks in LangChain, or "
+        "`except KiloCodeError`"
     ),
     "providerOptions": "the gateway answers 400 to `providerOptions`. Use `provider`",
 }
