@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pydantic import SecretStr
+
 from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.transport import Transport
 from langchain_kilocode.errors import LANGCHAIN_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pydantic import SecretStr
+    from collections.abc import Mapping, MutableMapping
 
 LIVE = ("http_client", "http_async_client", "rate_limiter")
 """Fields that hold connections or locks: a pickle leaves them out, a deep copy shares them."""
@@ -51,6 +52,30 @@ class Connected(Protocol):
     default_headers: Mapping[str, str] | None
     http_client: Any
     http_async_client: Any
+
+
+def hide_key(settings: MutableMapping[str, Any]) -> None:
+    """Put the key of these settings into a `SecretStr`, before anything can show it.
+
+    A key of a wrong type is taken out of them first: pydantic's own error would print it, and so would a traceback
+    that shows local variables.
+
+    Raises:
+        ConfigurationError: If it is no string.
+
+    """
+    key = settings.get("api_key")
+    if key is None or isinstance(key, SecretStr):
+        return
+    for method in ("get_secret_value", "reveal"):
+        if not isinstance(key, type) and hasattr(key, method):
+            key = getattr(key, method)()
+    if isinstance(key, str):
+        settings["api_key"] = SecretStr(key)
+        return
+    settings["api_key"], key = None, type(key).__name__
+    msg = f"The api_key must be a string, got {key}. Pass api_key='...', or set KILOCODE_API_KEY."
+    raise ConfigurationError(msg)
 
 
 def connection(model: Connected, memory: Memory) -> Transport:

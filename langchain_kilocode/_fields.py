@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.utils import get_pydantic_field_names
 from langchain_openai.chat_models.base import BaseChatOpenAI
-from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from kilocode_gateway import __version__, wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
-from langchain_kilocode._connection import Memory, connection, shared_in_copies, without_connections
+from langchain_kilocode._connection import Memory, connection, hide_key, shared_in_copies, without_connections
 from langchain_kilocode._profile import to_profile
 from langchain_kilocode._settings import NOT_HERE, REQUEST_FIELDS, ProviderRouting, Reasoning, refuse_openai_settings
 
@@ -74,10 +74,19 @@ class GatewayChatModel(BaseChatOpenAI):
 
     _memory: Memory = PrivateAttr(default_factory=Memory)
 
+    if not TYPE_CHECKING:
+
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            """Hide the key first: each further call on the way would show it in a traceback with local variables."""
+            hide_key(settings)
+            super().__init__(*args, **settings)
+
     @model_validator(mode="before")
     @classmethod
     def build_extra(cls, values: dict[str, Any]) -> Any:
         """Refuse what nothing knows, and keep request fields that are no fields of the class in `model_kwargs`."""
+        values = dict(values)
+        hide_key(values)
         refuse_openai_settings(values)
         fields = get_pydantic_field_names(cls)
         given = {
@@ -90,11 +99,6 @@ class GatewayChatModel(BaseChatOpenAI):
         kept.update({name: value for name, value in given.items() if name in fields})
         kept["model_kwargs"] = {name: value for name, value in given.items() if name not in fields}
         return kept
-
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _hide_key(cls, value: Any) -> Any:
-        return SecretStr(value) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -169,8 +173,10 @@ class GatewayChatModel(BaseChatOpenAI):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__.pop("_serialized", None)
-        if name == "api_key" and isinstance(value, str):
-            value = SecretStr(value)
+        if name == "api_key":
+            settings, value = {name: value}, None
+            hide_key(settings)
+            value = settings[name]
         super().__setattr__(_ALIASES.get(name, name), value)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
@@ -181,6 +187,8 @@ class GatewayChatModel(BaseChatOpenAI):
 
         """
         changes = {_ALIASES.get(name, name): value for name, value in (update or {}).items()}
+        update = None  # it may hold the key, which no traceback should show
+        hide_key(changes)
         refuse_openai_settings(changes)
         wire.check_names(
             (name for name in changes if name not in type(self).model_fields),
@@ -190,8 +198,6 @@ class GatewayChatModel(BaseChatOpenAI):
         extra = {name: changes.pop(name) for name in list(changes) if name not in type(self).model_fields}
         if extra:
             changes["model_kwargs"] = {**self.model_kwargs, **changes.get("model_kwargs", {}), **extra}
-        if isinstance(changes.get("api_key"), str):
-            changes["api_key"] = SecretStr(changes["api_key"])
         return super().model_copy(update=changes, deep=deep)
 
     def __copy__(self) -> Self:

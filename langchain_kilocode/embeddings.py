@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.embeddings import Embeddings
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from kilocode_gateway.errors import MalformedReplyError, UnknownSettingError
-from langchain_kilocode._connection import Memory, connection, shared_in_copies, without_connections
+from langchain_kilocode._connection import Memory, connection, hide_key, shared_in_copies, without_connections
 from langchain_kilocode.errors import LANGCHAIN_ERRORS
 
 if TYPE_CHECKING:
@@ -95,9 +95,18 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
 
     _memory: Memory = PrivateAttr(default_factory=Memory)
 
+    if not TYPE_CHECKING:
+
+        def __init__(self, **settings: Any) -> None:
+            """Hide the key first: each further call on the way would show it in a traceback with local variables."""
+            hide_key(settings)
+            super().__init__(**settings)
+
     @model_validator(mode="before")
     @classmethod
     def _check_names(cls, values: dict[str, Any]) -> Any:
+        values = dict(values)
+        hide_key(values)
         known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values() if field.alias)}
         for name in values:
             if name not in known:
@@ -106,11 +115,6 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
                 msg = f"{cls.__name__} has no setting {name!r}.{hint} What only the gateway knows goes into extra_body."
                 raise UnknownSettingError(msg)
         return values
-
-    @field_validator("api_key", mode="before")
-    @classmethod
-    def _hide_key(cls, value: Any) -> Any:
-        return SecretStr(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _check_settings(self) -> Self:
@@ -180,7 +184,18 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         raise LANGCHAIN_ERRORS[MalformedReplyError](msg, model=self.model)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, SecretStr(value) if name == "api_key" and isinstance(value, str) else value)
+        if name == "api_key":
+            settings, value = {name: value}, None
+            hide_key(settings)
+            value = settings[name]
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Give a copy with some settings changed."""
+        changes = dict(update or {})
+        update = None  # it may hold the key, which no traceback should show
+        hide_key(changes)
+        return super().model_copy(update=changes, deep=deep)
 
     def __copy__(self) -> Self:
         copied = super().__copy__()

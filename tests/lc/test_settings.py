@@ -7,6 +7,7 @@ import json
 import pickle
 import socket
 import threading
+import traceback
 import warnings
 from typing import Any
 
@@ -60,6 +61,31 @@ def test_secrets_never_show(make: Any) -> None:
         ]
         shown += [repr(made._get_invocation_params()), repr(made._get_ls_params()), repr(made.bind(temperature=1))]
     assert not [text for text in shown if SECRET in text]
+
+
+WRONG_KEYS = {"tuple": (SECRET,), "list": [SECRET], "dict": {SECRET: SECRET}, "bytes": SECRET.encode()}
+
+
+@pytest.mark.parametrize("kind", list(WRONG_KEYS))
+@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings])
+@pytest.mark.parametrize(
+    "give",
+    [
+        lambda make, kind: make(api_key=WRONG_KEYS[kind]),
+        lambda make, kind: make.model_validate({"api_key": WRONG_KEYS[kind]}),
+        lambda make, kind: setattr(make(), "api_key", WRONG_KEYS[kind]),
+        lambda make, kind: make().model_copy(update={"api_key": WRONG_KEYS[kind]}),
+    ],
+    ids=["constructor", "validation", "assignment", "copy"],
+)
+def test_key_of_a_wrong_type_does_not_show(make: Any, kind: str, give: Any, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(ConfigurationError, match=f"The api_key must be a string, got {kind}") as caught:
+        give(make, kind)
+    shown = str(caught.value) + repr(caught.value)
+    if "validation" not in request.node.callspec.id:
+        # There, pydantic's own frame holds the dict that the caller made.
+        shown += "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert SECRET not in shown
 
 
 @pytest.mark.parametrize(
