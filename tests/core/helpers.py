@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kilocode_gateway.local import LocalGateway
     from kilocode_gateway.wire import Completion, Delta
 
 KEY = "canary-7f3a-key"
 MODEL = "anthropic/claude-sonnet-4.6"
+SLOW = "word " * 400
 BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -22,6 +24,14 @@ def transport_to(gateway: LocalGateway, *, api_key: str | None = KEY, **settings
     """Make a transport to a local gateway, which tries once unless told otherwise."""
     config = GatewayConfig.resolve(base_url=gateway.base_url, api_key=api_key)
     return Transport(config, **{"max_retries": 0, "timeout": 20.0, **settings})
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
+    """Wait until something is true, at most so long."""
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+    return condition()
 
 
 async def complete(transport: Transport, body: Mapping[str, Any]) -> Completion:

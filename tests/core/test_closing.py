@@ -5,13 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,7 +15,7 @@ import pytest
 
 from kilocode_gateway import errors as core
 from kilocode_gateway.local import Reply
-from tests.core.helpers import BODY, KEY, transport_to
+from tests.core.helpers import BODY, KEY, SLOW, eventually, transport_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,19 +23,10 @@ if TYPE_CHECKING:
 
     from kilocode_gateway.local import LocalGateway
 
-SLOW = "word " * 400
-
 
 def slow(**faults: Any) -> Reply:
     """Answer for several seconds, piece by piece."""
     return Reply.text(SLOW, **{"chunk_delay": 0.02, **faults})
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    return condition()
 
 
 async def soon(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
@@ -330,166 +316,3 @@ async def test_no_place_in_a_small_async_pool_is_lost(gateway: LocalGateway, lib
                 await (await transport.astream(BODY)).aclose()
         transport = transport_to(gateway, http_async_client=client, max_retries=1)
         assert (await transport.acomplete(BODY)).finish_reason == "stop"
-
-
-# Sharing
-
-
-def test_64_threads_share_one_transport(gateway: LocalGateway) -> None:
-    transport = transport_to(gateway)
-    with ThreadPoolExecutor(64) as pool:
-        texts = list(pool.map(lambda number: transport.complete(_numbered(number)).text, range(256)))
-    assert len(gateway.chat_requests) == 256
-    assert sorted(request.json["messages"][0]["content"] for request in gateway.requests) == sorted(
-        f"Say {number}" for number in range(256)
-    )
-    assert all(texts)
-    assert gateway.connections <= 64
-
-
-async def test_200_tasks_share_one_transport(gateway: LocalGateway) -> None:
-    transport = transport_to(gateway)
-    gateway.script(*[Reply.text("ok", delay=0.05)] * 200)
-    answers = await asyncio.gather(*[transport.acomplete(_numbered(number)) for number in range(200)])
-    assert [answer.text for answer in answers] == ["ok"] * 200
-
-
-def _numbered(number: int) -> dict[str, Any]:
-    return {**BODY, "messages": [{"role": "user", "content": f"Say {number}"}]}
-
-
-def _python(code: str, gateway: LocalGateway, *options: str, **variables: str) -> str:
-    script = f"BASE = {gateway.base_url!r}\nKEY = {KEY!r}\n" + textwrap.dedent(PRELUDE) + textwrap.dedent(code)
-    done = subprocess.run(
-        [sys.executable, *options, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, **variables},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
-
-
-PRELUDE = """
-import asyncio, gc, os, sys, threading
-from kilocode_gateway.config import GatewayConfig
-from kilocode_gateway.transport import Transport
-BODY = {"model": "anthropic/claude-sonnet-4.6", "messages": [{"role": "user", "content": "Hello"}]}
-transport = Transport(GatewayConfig.resolve(base_url=BASE, api_key=KEY), max_retries=0)
-"""
-STRICT = ("-X", "dev", "-W", "error")
-
-
-def test_five_event_loops_in_a_row_leave_nothing_open(gateway: LocalGateway) -> None:
-    code = """
-    async def main():
-        await asyncio.gather(*[transport.acomplete(BODY) for _ in range(5)])
-        async for _ in await transport.astream(BODY):
-            pass
-        async for _ in await transport.astream(BODY):
-            break
-        pieces = await transport.astream(BODY)
-        await anext(pieces)
-        await pieces.aclose()
-        await transport.astream(BODY)
-        await asyncio.sleep(0.05)
-    for _ in range(5):
-        asyncio.run(main(), debug=False)
-        gc.collect()
-        names = os.listdir("/proc/self/fd") if sys.platform == "linux" else []
-        assert not [name for name in names if "socket" in link(name)]
-    assert threading.active_count() == 1
-    print("done")
-    """
-    link = """
-    def link(name):
-        try:
-            return os.readlink(f"/proc/self/fd/{name}")
-        except OSError:
-            return ""
-    """
-    assert _python(textwrap.dedent(link) + textwrap.dedent(code), gateway, *STRICT) == "done\n"
-    assert eventually(lambda: gateway.open_connections == 0)
-
-
-def test_a_loop_that_ends_amid_requests_ends_quietly(gateway: LocalGateway) -> None:
-    gateway.script(*[Reply.text(SLOW, chunk_delay=0.05)] * 3, *[Reply.text("x", delay=10.0)] * 3)
-    code = """
-    async def read():
-        async for _ in await transport.astream(BODY):
-            pass
-    async def main():
-        tasks = [asyncio.create_task(read()) for _ in range(6)]
-        await asyncio.sleep(0.4)
-        return len(tasks)
-    print(asyncio.run(main(), debug=False))
-    gc.collect()
-    """
-    assert _python(code, gateway, *STRICT) == "6\n"
-    assert eventually(lambda: len(gateway.disconnects) == 6)
-
-
-def test_a_process_that_ends_amid_a_stream_ends_quietly(gateway: LocalGateway) -> None:
-    gateway.script(Reply.text(SLOW, chunk_delay=0.05))
-    code = """
-    pieces = transport.stream(BODY)
-    print(bool(next(pieces).text))
-    """
-    assert _python(code, gateway, *STRICT) == "True\n"
-    assert eventually(lambda: _left(gateway))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_opens_a_connection_of_its_own(gateway: LocalGateway) -> None:
-    code = """
-    transport.complete(BODY)
-    child = os.fork()
-    if child == 0:
-        try:
-            transport.complete(BODY)
-            asyncio.run(transport.acomplete(BODY))
-            os.write(1, b"child ")
-        finally:
-            os._exit(0)
-    os.waitpid(child, 0)
-    transport.complete(BODY)
-    print("parent")
-    """
-    assert _python(code, gateway, *STRICT) == "child parent\n"
-    assert gateway.connections == 3
-    assert len(gateway.requests) == 4
-
-
-def test_without_httpx2_the_same_works_on_httpx(gateway: LocalGateway) -> None:
-    code = """
-    import importlib.util
-    find = importlib.util.find_spec
-    importlib.util.find_spec = lambda name, *more: None if name == "httpx2" else find(name, *more)
-    assert transport.complete(BODY).finish_reason == "stop"
-    assert list(transport.stream(BODY))[-1].finish_reason == "stop"
-    assert asyncio.run(transport.acomplete(BODY)).finish_reason == "stop"
-    from kilocode_gateway.errors import ConnectionFailedError
-    try:
-        Transport(GatewayConfig.resolve(base_url="http://127.0.0.1:1", api_key=KEY), max_retries=0).complete(BODY)
-    except ConnectionFailedError as error:
-        print("httpx2" in sys.modules, "httpx" in sys.modules, error.retryable)
-    """
-    assert _python(code, gateway) == "False True True\n"
-    assert gateway.last_request.headers["user-agent"].startswith("python-httpx/")
-
-
-def test_loopback_is_reached_without_the_proxy(
-    gateway: LocalGateway, make_gateway: Callable[..., LocalGateway]
-) -> None:
-    proxy = make_gateway()
-    code = """
-    transport.complete(BODY)
-    asyncio.run(transport.acomplete(BODY))
-    """
-    address = f"http://127.0.0.1:{proxy.port}"
-    _python(code, gateway, http_proxy=address, HTTP_PROXY=address, HTTPS_PROXY=address, ALL_PROXY=address)
-    assert len(gateway.requests) == 2
-    assert proxy.connections == 0

@@ -78,7 +78,9 @@ FORMS: dict[str, Expected] = {
     "unsupported_field": _invalid("providerOptions", code="unsupported_field"),
     "api_kind_not_supported": _invalid("chat completions", code="api_kind_not_supported"),
     "byok_400": _invalid("[BYOK]", "provider key is not valid", code="byok_error"),
-    "unknown_model_400": Expected(core.ModelNotFoundError, ("not a valid model ID", "models` lists"), details={"reason": "unknown"}),
+    "unknown_model_400": Expected(
+        core.ModelNotFoundError, ("not a valid model ID", "models` lists"), details={"reason": "unknown"}
+    ),
     "provider_returned_error_400": _invalid("LocalProvider", "tool_use ids must be unique", provider="LocalProvider"),
     "dimensions": _invalid("at most 1536", code="invalid_request_error", details={"param": "dimensions"}),
     "context_length_exceeded": Expected(core.ContextLengthExceededError, _TOO_LONG, code="context_length_exceeded"),
@@ -96,9 +98,7 @@ FORMS: dict[str, Expected] = {
     "upstream_401": Expected(core.AuthenticationError, ("No auth credentials found", DOCTOR)),
     "credit_402_never_paid": _credit(0, "Paid Model - Credits Required"),
     "credit_402_paid_before": _credit(-0.5, "Low Credit Warning!"),
-    "byok_402": Expected(
-        core.InsufficientBalanceError, ("[BYOK]", "your own provider account"), code="byok_error"
-    ),
+    "byok_402": Expected(core.InsufficientBalanceError, ("[BYOK]", "your own provider account"), code="byok_error"),
     "insufficient_credits": Expected(
         core.InsufficientBalanceError, ("Insufficient credits", "app.kilo.ai/profile"), code="insufficient_credits"
     ),
@@ -130,9 +130,7 @@ FORMS: dict[str, Expected] = {
     ),
     "empty_405": _invalid("without a word", "Check the base URL"),
     "408": Expected(core.TimeoutExceededError, ("ran out of time", "timed out"), retryable=True),
-    "no_organization_models_409": Expected(
-        core.OrganizationError, ("No models are available", "organization_id")
-    ),
+    "no_organization_models_409": Expected(core.OrganizationError, ("No models are available", "organization_id")),
     "413": _invalid("too large"),
     "413_html": _invalid("413 Payload Too Large."),
     "upgrade_required_426": _invalid("update your editor", code="upgrade_required"),
@@ -267,7 +265,7 @@ async def test_what_a_form_becomes(
 
 async def test_without_a_key_the_text_says_where_to_get_one(gateway: LocalGateway, ask: Ask) -> None:
     gateway.script(Reply.error("paid_model_auth_required"))
-    with pytest.raises(core.AuthenticationError, match="No API key was sent. Set KILOCODE_API_KEY"):
+    with pytest.raises(core.AuthenticationError, match=r"No API key was sent. Set KILOCODE_API_KEY"):
         await ask(transport_to(gateway, api_key=None), BODY)
 
 
@@ -355,5 +353,3 @@ def test_what_a_validating_server_says_is_dug_out() -> None:
 
     error = error_from_answer(422, {}, b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', Context())
     assert "field required" in str(error)
-
-
