@@ -59,7 +59,11 @@ _OTHER_NAMES = {
     "organization": "organization_id",
     "http_async_client": "async_http_client",
     "request_timeout": "timeout",
+    "read_timeout": "timeout",
+    "timeout_s": "timeout",
+    "timeout_seconds": "timeout",
     "headers": "default_headers",
+    "extra_headers": "default_headers",
     "max_output_tokens": "max_tokens",
 }
 
@@ -143,6 +147,10 @@ class KiloCodeSettings(TypedDict, total=False):
     web_search_options: dict[str, Any]
 
 
+_OF_THE_MODEL = frozenset(KiloCodeSettings.__annotations__) - {*wire.PARAMETERS, *PER_CALL}
+"""What only the constructor takes. Sent as fields of a request, keys and headers would end in the provider's logs."""
+
+
 def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     """Give the constructor's settings as fields, with the gateway's further parameters put into `additional_kwargs`.
 
@@ -154,7 +162,7 @@ def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
         UnknownSettingError: If a name is neither a field nor a parameter of the gateway.
 
     """
-    known = {*fields, *_LEGACY}
+    known = {*fields, *_LEGACY, *_CLIENTS}
     check(settings, known, where="KiloCode")
     settings = {name: value for name, value in settings.items() if name not in ("class_name", "api_type")}
     if settings.get("max_tokens") is None:
@@ -178,9 +186,29 @@ def check(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
     for name in given:
         if name in _BY_THE_METHOD:
             raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
-        if _OTHER_NAMES.get(name) in {*known, *_CLIENTS}:
-            raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {_OTHER_NAMES[name]!r}.")
+        if name not in known and name not in wire.PARAMETERS:
+            _check_name(name, known, where)
     wire.check_names(given, known, where=where)
+
+
+def _check_name(name: str, known: set[str], where: str) -> None:
+    meant = _OTHER_NAMES.get(name, name)
+    if meant != name and (meant in known or meant in wire.PARAMETERS):
+        raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {meant!r}.")
+    hint = ""
+    if meant not in _OF_THE_MODEL:
+        near = difflib.get_close_matches(name, {*known, *wire.PARAMETERS, *_OF_THE_MODEL}, n=1, cutoff=0.6)
+        if not near or near[0] in known or near[0] not in _OF_THE_MODEL:
+            return
+        meant = near[0]
+        hint = f"Did you mean {meant!r}? "
+    shown = repr(meant) if hint else repr(name)
+    fix = f"give it to KiloCode({meant}=...)"
+    if meant == "default_headers":
+        fix += ", or give extra_headers to the call"
+    raise UnknownSettingError(
+        f"{where} does not take {name!r} here. {hint}{shown} is a setting of the model, not of a call: {fix}."
+    )
 
 
 def put_together(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,14 +233,14 @@ def check_embedding(given: Iterable[str], fields: Iterable[str]) -> None:
         UnknownSettingError: With the name that was meant, where there is one.
 
     """
-    known = set(fields)
+    known = {*fields, *_CLIENTS}
     for name in given:
         if name in known:
             continue
-        meant = "model_name" if name == "model" else _OTHER_NAMES.get(name)
-        meant = meant if meant in known else next(iter(difflib.get_close_matches(name, known, n=1)), None)
-        hint = f"Did you mean {meant!r}? " if meant else ""
-        raise UnknownSettingError(
-            f"KiloCodeEmbedding has no setting {name!r}. {hint}"
-            f"A field that only the gateway knows goes into additional_kwargs={{{name!r}: ...}}."
-        )
+        if _OTHER_NAMES.get(name) in known:
+            fix = f"here it is called {_OTHER_NAMES[name]!r}."
+        elif near := difflib.get_close_matches(name, known, n=1):
+            fix = f"did you mean {near[0]!r}?"
+        else:
+            fix = f"a field that only the gateway knows goes into additional_kwargs={{{name!r}: ...}}."
+        raise UnknownSettingError(f"KiloCodeEmbedding has no setting {name!r}: {fix}")

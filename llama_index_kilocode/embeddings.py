@@ -11,7 +11,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from kilocode_gateway.config import GatewayConfig
-from kilocode_gateway.errors import MalformedReplyError
+from kilocode_gateway.errors import ConfigurationError, MalformedReplyError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.transport import Transport
 from llama_index_kilocode._base import Link
@@ -32,7 +32,7 @@ class KiloCodeEmbedding(BaseEmbedding):
         ```
 
     Key settings:
-        model_name: The id in full; default `openai/text-embedding-3-small`.
+        model_name: The id in full; default `openai/text-embedding-3-small`. May be given as `model` as well.
         dimensions: How many numbers a vector has, for models that let one choose.
         embed_batch_size: Texts per request (100).
         api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
@@ -87,7 +87,10 @@ class KiloCodeEmbedding(BaseEmbedding):
     _link: Link = PrivateAttr()
 
     def __init__(self, model_name: str = DEFAULT_MODEL, **settings: Any) -> None:
-        given = {"model_name": model_name, **settings}
+        model = settings.pop("model", None) or model_name
+        if model_name not in (DEFAULT_MODEL, model):
+            raise ConfigurationError(f"Expected one model, got model_name={model_name!r} and model={model!r}.")
+        given = {"model_name": model, **settings}
         link = Link(given.pop("http_client", None), given.pop("async_http_client", None))
         given.pop("class_name", None)
         check_embedding(given, type(self).model_fields)

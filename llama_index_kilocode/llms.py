@@ -52,8 +52,10 @@ class KiloCode(StructuredOutput):
         context_window, is_function_calling_model: Instead of what the catalog says.
         system_prompt, callback_manager, output_parser, pydantic_program_mode: As in every LLM of LlamaIndex.
 
-        All settings may be given to a single call too: the call wins over `additional_kwargs`, those over the fields,
-        dicts are merged, and None takes a setting out. Unknown names are refused.
+        What shapes the answer may be given to a single call too: every field of the request, `model`, `extra_body`,
+        `extra_headers` and `timeout`. The call wins over `additional_kwargs`, those over the fields, dicts are merged,
+        and None takes a setting out. Key, address, organization, `max_retries`, `default_headers` and clients belong to
+        the model: for others, make a copy or another `KiloCode`. Unknown names are refused.
 
     Instantiate:
         ```python

@@ -220,7 +220,7 @@ async def test_embedding_settings_errors_and_usage(gateway: LocalGateway, embed:
     assert len(chosen.get_query_embedding("a")) == 16
     sent = gateway.last_request.json
     assert (sent["model"], sent["dimensions"], sent["input_type"]) == ("openai/text-embedding-3-large", 16, "query")
-    for name, meant in (("model", "model_name"), ("dimension", "dimensions"), ("base_url", "api_base")):
+    for name, meant in (("modelname", "model_name"), ("dimension", "dimensions"), ("base_url", "api_base")):
         with pytest.raises(UnknownSettingError, match=meant):
             KiloCodeEmbedding(**{name: "x"})
     gateway.script(reply([{"index": 0, "embedding": [1.0]}]))

@@ -9,8 +9,8 @@ from llama_index.core.llms import ChatMessage
 
 from kilocode_gateway import wire
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
-from llama_index_kilocode import KiloCode
-from llama_index_kilocode._settings import KiloCodeSettings
+from llama_index_kilocode import KiloCode, KiloCodeEmbedding
+from llama_index_kilocode._settings import PER_CALL, KiloCodeSettings
 
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
@@ -178,3 +178,69 @@ def test_extra_headers_and_timeout_of_a_call(llm: KiloCode, gateway: LocalGatewa
     assert not {"extra_headers", "timeout"} & set(sent(gateway))
     llm.chat(HI)
     assert "x-test-one" not in gateway.chat_requests[-1].headers
+
+
+OF_THE_MODEL = sorted(set(KiloCodeSettings.__annotations__) - set(wire.PARAMETERS) - set(PER_CALL))
+
+
+@pytest.mark.parametrize("name", [*OF_THE_MODEL, "base_url", "openai_api_key", "organization", "http_async_client"])
+def test_a_setting_of_the_model_is_never_advised_into_the_request(
+    llm: KiloCode, gateway: LocalGateway, name: str
+) -> None:
+    with pytest.raises(UnknownSettingError, match=r"is a setting of the model.*give .* to KiloCode") as caught:
+        llm.complete("Hi.", **{name: "secret-1"})
+    assert name in str(caught.value)
+    assert "extra_body" not in str(caught.value)
+    assert "secret-1" not in str(caught.value)
+    assert gateway.chat_requests == []
+    if name not in KiloCode.model_fields:
+        return
+    with pytest.raises(UnknownSettingError, match=r"is a setting of the model") as caught:
+        KiloCode(additional_kwargs={name: "secret-1"})
+    assert "extra_body" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["api_keys", "max_retry", "organisation_id", "http_clients"])
+def test_a_misspelt_setting_of_the_model_is_not_advised_into_the_request(llm: KiloCode, name: str) -> None:
+    with pytest.raises(UnknownSettingError, match=r"Did you mean .*setting of the model") as caught:
+        llm.chat(HI, **{name: 1})
+    assert "extra_body" not in str(caught.value)
+
+
+def test_the_headers_of_a_call_have_another_name(llm: KiloCode) -> None:
+    with pytest.raises(UnknownSettingError, match="extra_headers"):
+        llm.chat(HI, default_headers={"X": "1"})
+    with pytest.raises(UnknownSettingError, match="default_headers"):
+        KiloCode(extra_headers={"X": "1"})  # type: ignore[call-arg]
+
+
+FASHIONS = [
+    ("base_url", "api_base"),
+    ("openai_api_base", "api_base"),
+    ("openai_api_key", "api_key"),
+    ("organization", "organization_id"),
+    ("request_timeout", "timeout"),
+    ("timeout_seconds", "timeout"),
+    ("read_timeout", "timeout"),
+    ("http_async_client", "async_http_client"),
+    ("headers", "default_headers"),
+    ("extra_headers", "default_headers"),
+]
+
+
+@pytest.mark.parametrize(("name", "meant"), FASHIONS)
+@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding])
+def test_names_of_other_fashions(cls: Any, name: str, meant: str) -> None:
+    with pytest.raises(UnknownSettingError, match=f"here it is called '{meant}'") as caught:
+        cls(**{name: "x"})
+    assert "_body" not in str(caught.value)
+    assert "additional_kwargs" not in str(caught.value)
+
+
+def test_the_model_of_embeddings_may_be_called_model() -> None:
+    assert KiloCodeEmbedding(model="mistralai/mistral-embed").model_name == "mistralai/mistral-embed"
+    assert KiloCodeEmbedding(model=None).model_name == KiloCodeEmbedding().model_name
+    with pytest.raises(ConfigurationError, match="model_name"):
+        KiloCodeEmbedding("openai/text-embedding-3-large", model="mistralai/mistral-embed")
+    with pytest.raises(UnknownSettingError, match="'model'"):
+        KiloCode(model_name="x")  # type: ignore[call-arg]
