@@ -41,11 +41,15 @@ class Link:
         # One pair, so that no thread sees the settings of one copy with the configuration of another.
         self._found: tuple[tuple[str | None, ...], GatewayConfig] | None = None
 
-    def config(self, api_key: str | None, api_base: str | None, organization_id: str | None) -> GatewayConfig:
+    def config(
+        self, api_key: str | None, api_base: str | None, organization_id: str | None, feature: str | None
+    ) -> GatewayConfig:
         """Give the configuration of these settings; the environment is read once for each."""
-        asked, found = (api_key, api_base, organization_id), self._found
+        asked, found = (api_key, api_base, organization_id, feature), self._found
         if found is None or found[0] != asked:
-            config = GatewayConfig.resolve(api_key=api_key, base_url=api_base, organization_id=organization_id)
+            config = GatewayConfig.resolve(
+                api_key=api_key, base_url=api_base, organization_id=organization_id, feature=feature
+            )
             found = self._found = (asked, config)
         return found[1]
 
@@ -70,6 +74,8 @@ class GatewayLLM(OpenAILike):
     """The gateway's address; filled from `KILOCODE_BASE_URL`, else the public gateway."""
     organization_id: str | None = None
     """The organization that pays and whose policy applies; filled from `KILOCODE_ORGANIZATION_ID` or `KILO_ORG_ID`."""
+    feature: str | None = None
+    """What the gateway's usage page calls this program; filled from `KILOCODE_FEATURE`."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None  # type: ignore[assignment]  # wider than the base
     """From 0 to 2. None leaves it to the model: several refuse the parameter."""
     max_tokens: Annotated[int, Field(gt=0)] | None = None
@@ -129,10 +135,12 @@ class GatewayLLM(OpenAILike):
             api_key=fields.get("api_key"),
             base_url=fields.get("api_base"),
             organization_id=fields.get("organization_id"),
+            feature=fields.get("feature"),
         )
         key = config.api_key
         fields["api_key"] = None if key is None or config.api_key_from_env else key.reveal()
         fields["api_base"], fields["organization_id"] = config.base_url, config.organization_id
+        fields["feature"] = config.feature
         if not fields.get("is_chat_model", True):
             raise ConfigurationError("The gateway has chat models only: leave is_chat_model out, or set it to True.")
         # Not the base's constructor: it would look for OPENAI_* in the environment.
@@ -178,7 +186,7 @@ class GatewayLLM(OpenAILike):
         return Catalog.at_hand(self._config()).get(self.model)
 
     def _config(self) -> GatewayConfig:
-        return self._link.config(self.api_key, self.api_base, self.organization_id)
+        return self._link.config(self.api_key, self.api_base, self.organization_id, self.feature)
 
     def _transport(self, call: dict[str, Any] | None = None) -> Transport:
         """Give the way to the gateway under the current settings; nothing is opened by that."""

@@ -57,6 +57,8 @@ _OTHER_NAMES = {
     "openai_api_base": "api_base",
     "model_name": "model",
     "organization": "organization_id",
+    "app_name": "feature",
+    "app_title": "feature",
     "http_async_client": "async_http_client",
     "request_timeout": "timeout",
     "read_timeout": "timeout",
@@ -79,6 +81,7 @@ class KiloCodeSettings(TypedDict, total=False):
     api_key: str | None
     api_base: str | None
     organization_id: str | None
+    feature: str | None
     temperature: float | None
     max_tokens: int | None
     top_p: float | None

@@ -37,7 +37,8 @@ class KiloCodeEmbedding(BaseEmbedding):
         embed_batch_size: Texts per request (100).
         api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
             unless given. No `OPENAI_*` variable is ever read.
-        timeout: Seconds for each read (60), or (connect, read).
+        feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
+        timeout: Seconds for each read (600), or (connect, read).
         max_retries: Attempts after the first, for errors that may pass (2).
         additional_kwargs: Further fields of the request, such as `input_type` or `provider`.
         http_client, async_http_client: Clients of httpx or httpx2 to use; they are never closed here.
@@ -71,11 +72,13 @@ class KiloCodeEmbedding(BaseEmbedding):
     """The gateway's address; filled from `KILOCODE_BASE_URL`, else the public gateway."""
     organization_id: str | None = None
     """The organization that pays; filled from `KILOCODE_ORGANIZATION_ID` or `KILO_ORG_ID`."""
+    feature: str | None = None
+    """What the gateway's usage page calls this program; filled from `KILOCODE_FEATURE`."""
     dimensions: Annotated[int, Field(gt=0)] | None = None
     """How many numbers a vector has, for models that let one choose. None leaves it to the model."""
     embed_batch_size: Annotated[int, Field(gt=0, le=2048)] = 100
     """Texts per request."""
-    timeout: float | tuple[float, float] | None = 60.0
+    timeout: float | tuple[float, float] | None = 600.0
     """Seconds for each read, or (connect, read); None waits for ever."""
     max_retries: Annotated[int, Field(ge=0)] = 2
     """Attempts after the first, for errors that may pass."""
@@ -95,11 +98,15 @@ class KiloCodeEmbedding(BaseEmbedding):
         given.pop("class_name", None)
         check_embedding(given, type(self).model_fields)
         config = GatewayConfig.resolve(
-            api_key=given.get("api_key"), base_url=given.get("api_base"), organization_id=given.get("organization_id")
+            api_key=given.get("api_key"),
+            base_url=given.get("api_base"),
+            organization_id=given.get("organization_id"),
+            feature=given.get("feature"),
         )
         key = config.api_key
         given["api_key"] = None if key is None or config.api_key_from_env else key.reveal()
         given["api_base"], given["organization_id"] = config.base_url, config.organization_id
+        given["feature"] = config.feature
         if given.get("additional_kwargs") is None:
             given.pop("additional_kwargs", None)
         super().__init__(**given)
@@ -113,7 +120,7 @@ class KiloCodeEmbedding(BaseEmbedding):
 
     def _transport(self) -> Transport:
         return Transport(
-            self._link.config(self.api_key, self.api_base, self.organization_id),
+            self._link.config(self.api_key, self.api_base, self.organization_id, self.feature),
             timeout=self.timeout,
             max_retries=self.max_retries,
             errors=OPENAI_ERRORS,

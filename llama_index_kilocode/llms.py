@@ -47,6 +47,7 @@ class KiloCode(StructuredOutput):
         extra_body: Any further field of the request.
         api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
             unless given (`KILO_API_KEY` and `KILO_ORG_ID` count as well). No `OPENAI_*` variable is ever read.
+        feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
         timeout: Seconds for each read (600), or (connect, read).
         max_retries: Attempts after the first, for errors that may pass (2).
         context_window, is_function_calling_model: Instead of what the catalog says.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -244,3 +246,24 @@ def test_the_model_of_embeddings_may_be_called_model() -> None:
         KiloCodeEmbedding("openai/text-embedding-3-large", model="mistralai/mistral-embed")
     with pytest.raises(UnknownSettingError, match="'model'"):
         KiloCode(model_name="x")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding])
+def test_the_feature_is_a_setting(cls: Any, gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def header(model: Any) -> str | None:
+        model.complete("Hi.") if cls is KiloCode else model.get_text_embedding("Hi.")
+        return gateway.last_request.headers.get("x-kilocode-feature")
+
+    place = {"api_key": "test-key-1", "api_base": gateway.base_url}
+    given = cls(**place, feature="reports")
+    assert header(given) == "reports"
+    assert header(given.model_copy(update={"feature": "letters"})) == "letters"
+    assert header(copy.deepcopy(given)) == header(pickle.loads(pickle.dumps(given))) == "reports"
+    assert header(cls(**place)) is None
+    monkeypatch.setenv("KILOCODE_FEATURE", "nightly")
+    assert cls(**place).feature == header(cls(**place)) == "nightly"
+    assert header(given) == "reports"
+
+
+def test_embeddings_wait_as_long_as_chats() -> None:
+    assert KiloCodeEmbedding().timeout == KiloCode().timeout == 600
