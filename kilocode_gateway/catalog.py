@@ -339,7 +339,7 @@ def _too_slow(config: GatewayConfig, seconds: float) -> KiloCodeError:
 def _warn(config: GatewayConfig, reason: Exception, given: Catalog) -> None:
     what = "the bundled models" if given.source == "bundled" else f"the list of {given.age or 0:.0f} seconds ago"
     told = str(reason) if isinstance(reason, KiloCodeError) else f"{type(reason).__name__}: {reason}"
-    _log.warning("The models of %s could not be discovered, so %s stand in. %s", config.base_url, what, told)
+    _log.warning("The models of %s could not be discovered; used instead: %s. %s", config.base_url, what, told)
 
 
 class _Memory:

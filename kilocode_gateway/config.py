@@ -98,14 +98,19 @@ class GatewayConfig:
             ConfigurationError: If the key cannot stand in a header, or the address is no http(s) URL.
 
         """
-        given = _secret_text(api_key)
-        key = given or _first(KEY_VARIABLES)
+        given, wrong = _secret(api_key)
+        # Wrapped or gone before anything is raised: a traceback that shows local variables shows no key.
+        api_key = None
+        key = given or _secret(_first(KEY_VARIABLES))[0]
+        wrong = wrong or _fault(key)
+        if wrong:
+            raise ConfigurationError(wrong)
         return cls(
-            api_key=Secret(_checked_key(key)) if key else None,
+            api_key=key,
             base_url=checked_base_url(_text(base_url) or _first((BASE_URL_VARIABLE,)) or DEFAULT_BASE_URL),
             organization_id=_header_value(_text(organization_id) or _first(ORGANIZATION_VARIABLES), "organization id"),
             feature=_header_value(_text(feature) or _first((FEATURE_VARIABLE,)), "feature"),
-            api_key_from_env=bool(key) and not given,
+            api_key_from_env=key is not None and given is None,
         )
 
     @property
@@ -207,34 +212,32 @@ def _without_blanks(value: str) -> str:
     return value.strip(" \t")
 
 
-def _secret_text(value: Any) -> str | None:
-    if value is None:
-        return None
+def _secret(value: Any) -> tuple[Secret | None, str]:
+    """Wrap a key, and say what is wrong with it; blanks around it are a slip of the clipboard."""
     if isinstance(value, Secret):
         value = value.reveal()
     elif hasattr(value, "get_secret_value"):
         value = value.get_secret_value()
+    if value is None:
+        return None, ""
     if not isinstance(value, str):
-        msg = f"The api_key must be a string, got {type(value).__name__}."
-        raise ConfigurationError(msg)
-    return _without_blanks(value) if value.strip() else None
+        return None, f"The api_key must be a string, got {type(value).__name__}."
+    return (Secret(_without_blanks(value)) if value.strip() else None), ""
 
 
-def _checked_key(key: str) -> str:
-    if not key.isascii() or any(ch.isspace() or not ch.isprintable() for ch in key):
-        kind = (
-            "a line break"
-            if "\n" in key or "\r" in key
-            else "a blank or control character"
-            if key.isascii()
-            else "a non-ASCII character"
-        )
-        msg = (
-            f"The API key contains {kind}, so it cannot be sent (the key is not shown here). "
-            "Copy it again from your profile at app.kilo.ai, and check api_key or KILOCODE_API_KEY."
-        )
-        raise ConfigurationError(msg)
-    return key
+def _fault(key: Secret | None) -> str:
+    """Say why a key cannot stand in a header."""
+    text = key.reveal() if key is not None else ""
+    if text.isascii() and text.isprintable() and " " not in text:
+        return ""
+    if "\n" in text or "\r" in text:
+        kind = "a line break"
+    else:
+        kind = "a blank or control character" if text.isascii() else "a non-ASCII character"
+    return (
+        f"The API key contains {kind}, so it cannot be sent (the key is not shown here). "
+        "Copy it again from your profile at app.kilo.ai, and check api_key or KILOCODE_API_KEY."
+    )
 
 
 def _header_value(value: str | None, what: str) -> str | None:

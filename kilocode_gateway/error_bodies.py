@@ -8,7 +8,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kilocode_gateway.errors import (
     ERRORS,
@@ -106,6 +106,12 @@ class Context:
     url: str = ""
     model: str | None = None
     """The model id that was sent; None where a request is about no model."""
+    requested: str | None = None
+    """The model as the user named it."""
+    about: Literal["chat", "embeddings"] = "chat"
+    """What kind of model was asked for."""
+    key_source: str = ""
+    """Where the key came from, as a sentence says it."""
     authenticated: bool = False
     """Whether a key was sent."""
     errors: ErrorTable = field(default_factory=lambda: ERRORS)
@@ -114,6 +120,8 @@ class Context:
     """Gives the nearest known model ids."""
     reveal: Callable[[], str] | None = field(default=None, repr=False)
     """Gives the key, so that an answer that repeats it is cleaned before it becomes an error."""
+    limits: Mapping[str, float | None] | None = None
+    """The time limits of the request, in seconds, by their names in the HTTP library."""
 
     def make(self, kind: type[KiloCodeError], message: str, **facts: Any) -> KiloCodeError:
         """Build an error of the table's class for `kind`."""
@@ -334,6 +342,8 @@ def _message(
     who = f"the provider {report.provider}" if report.provider else "the gateway"
     code = f" (HTTP {status})" if status else ""
     id_ = f"the model {context.model!r}" if context.model else "the model"
+    if context.requested and context.model and context.requested != context.model:
+        id_ = f"the model {context.requested!r} (sent as {context.model!r})"
     model = f" for {id_}" if context.model else ""
     advise = _ADVICE.get(kind)
     advice = advise(report, details, context) if advise is not None else _FIXED_ADVICE.get(kind, "")
@@ -366,15 +376,14 @@ def _advise_authentication(report: _Report, _details: Mapping[str, Any], context
     if report.text.startswith(_BYOK):
         return "It is your own provider key that was refused: renew it in the dashboard at app.kilo.ai."
     if not context.authenticated:
+        free = ", or choose a free model: an id that ends in ':free', or 'kilo-auto/free'"
         return (
             "No API key was sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at "
-            "app.kilo.ai), or choose a free model: an id that ends in ':free', or 'kilo-auto/free'."
+            f"app.kilo.ai){free if context.about == 'chat' else ''}."
         )
     if report.bad_key or _BAD_KEY.search(report.text):
-        return (
-            "The API key is wrong, expired or revoked. Copy it again from your profile at app.kilo.ai and set "
-            "KILOCODE_API_KEY."
-        )
+        source = f" The one that was refused {context.key_source}." if context.key_source else ""
+        return f"The API key is wrong, expired or revoked: copy it again from your profile at app.kilo.ai.{source}"
     return (
         "A key was sent, and the gateway gives this one answer to a bad or expired key, a blocked user and an "
         "organization that the user does not belong to. `python -m kilocode_gateway doctor` finds out which."
@@ -397,7 +406,15 @@ def _advise_rate(report: _Report, _details: Mapping[str, Any], _context: Context
     return "Wait and try again; fewer requests at once (max_concurrency, a rate limiter) or another model help."
 
 
-def _advise_not_found(_report: _Report, details: Mapping[str, Any], _context: Context) -> str:
+def _advise_upstream(report: _Report, _details: Mapping[str, Any], _context: Context) -> str:
+    if report.code in _NOT_RETRYABLE_CODES:
+        return "Choose another model."
+    return "It may pass: try again later, or choose another model or provider."
+
+
+def _advise_not_found(_report: _Report, details: Mapping[str, Any], context: Context) -> str:
+    if context.about == "embeddings":
+        return "Choose an embedding model, such as 'openai/text-embedding-3-small', which every gateway offers."
     if details["reason"] == "ended":
         return "Choose another model: `python -m kilocode_gateway models` lists them."
     if details["reason"] == "no_endpoint":
@@ -411,6 +428,9 @@ def _advise_not_found(_report: _Report, details: Mapping[str, Any], _context: Co
 
 
 _FIXED_ADVICE: dict[type[KiloCodeError], str] = {
+    InvalidRequestError: "Check the messages and parameters of the request.",
+    PermissionRefusedError: "Ask the gateway's support, or choose another model or other messages.",
+    TimeoutExceededError: "Try again, stream the answer, or ask for less.",
     AnonymousQuotaError: "Sign up at app.kilo.ai and set KILOCODE_API_KEY, or wait a day.",
     ModelNotAllowedError: "Ask the organization's administrator, loosen `provider`, or choose another model.",
     OrganizationError: "Check organization_id (KILOCODE_ORGANIZATION_ID) and that the key's owner is a member.",
@@ -426,6 +446,7 @@ _ADVICE: dict[type[KiloCodeError], Callable[[_Report, Mapping[str, Any], Context
     InsufficientBalanceError: _advise_balance,
     RateLimitError: _advise_rate,
     ModelNotFoundError: _advise_not_found,
+    UpstreamError: _advise_upstream,
 }
 
 

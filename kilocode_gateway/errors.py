@@ -75,6 +75,14 @@ class KiloCodeError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.message, self.facts()))
 
+    def with_attempts(self, attempts: int) -> KiloCodeError:
+        """Say how often the request was sent, where that was more than once, and give the error back."""
+        if attempts > 1:
+            self.details["attempts"] = attempts
+            self.message += f" {attempts} attempts were made."
+            self.args = (self.message,)
+        return self
+
     def with_text(self, text: str) -> KiloCodeError:
         """Keep the answer so far, say so in the message, and give the error back."""
         if text and not self.text:

@@ -195,9 +195,11 @@ def open_answer(call: Call, policy: RetryPolicy, client: Any = None) -> OpenAnsw
     attempt = 0
     while True:
         outcome = _attempt(call, client)
-        wait = policy.wait(outcome, attempt) if isinstance(outcome, KiloCodeError) else None
-        if wait is None:
+        if not isinstance(outcome, KiloCodeError):
             return outcome
+        wait = policy.wait(outcome, attempt)
+        if wait is None:
+            return outcome.with_attempts(attempt + 1)
         time.sleep(wait)
         attempt += 1
 
@@ -207,9 +209,11 @@ async def aopen_answer(call: Call, policy: RetryPolicy, client: Any = None) -> A
     attempt = 0
     while True:
         outcome = await _aattempt(call, client)
-        wait = policy.wait(outcome, attempt) if isinstance(outcome, KiloCodeError) else None
-        if wait is None:
+        if not isinstance(outcome, KiloCodeError):
             return outcome
+        wait = policy.wait(outcome, attempt)
+        if wait is None:
+            return outcome.with_attempts(attempt + 1)
         await asyncio.sleep(wait)
         attempt += 1
 
@@ -278,6 +282,9 @@ def _request(client: Any, call: Call) -> Any:
 
 def _usable(client: Any, *, is_async: bool) -> Any:
     kind = f"{type(client).__module__}.{type(client).__qualname__}"
+    if not all(hasattr(client, name) for name in ("send", "build_request", "is_closed")):
+        msg = f"Expected a client of httpx or httpx2 as the HTTP client, got {kind}."
+        raise ConfigurationError(msg)
     if hasattr(client, "aclose") is not is_async:
         wanted, other = ("http_async_client", "http_client") if is_async else ("http_client", "http_async_client")
         msg = f"Expected {'an async' if is_async else 'a sync'} client as {wanted}, got {kind}. Hand it in as {other}."
@@ -308,14 +315,20 @@ def _reason(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
+def _within(exc: BaseException, context: Context) -> str:
+    """Name the limit that ran out: the libraries call their errors ConnectTimeout, ReadTimeout and so on."""
+    seconds = (context.limits or {}).get(type(exc).__name__.removesuffix("Timeout").lower())
+    return " in time" if seconds is None else f" within {seconds:g} seconds"
+
+
 def _failed(exc: BaseException, context: Context) -> KiloCodeError:
     """Name what kept an answer from arriving."""
     names = _names(exc)
     if "TimeoutException" in names:
+        advice = " Raise `timeout`, or stream the answer." if context.model else ""
         return context.make(
             TimeoutExceededError,
-            f"The gateway at {context.url} did not answer in time ({type(exc).__name__}). "
-            "Raise `timeout`, or stream the answer.",
+            f"The gateway at {context.url} did not answer{_within(exc, context)} ({type(exc).__name__}).{advice}",
         )
     if names & {"UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}:
         return context.make(
@@ -334,8 +347,8 @@ def _broken(exc: BaseException, context: Context) -> KiloCodeError:
     if "TimeoutException" in names:
         return context.make(
             TimeoutExceededError,
-            f"The answer from {context.url} stopped arriving, and the read limit ran out ({type(exc).__name__}). "
-            "Raise `timeout`.",
+            f"The answer from {context.url} stopped arriving: nothing came{_within(exc, context)} "
+            f"({type(exc).__name__}). Raise `timeout`.",
         )
     if "DecodingError" in names:
         return context.make(
@@ -346,16 +359,21 @@ def _broken(exc: BaseException, context: Context) -> KiloCodeError:
     return context.make(
         StreamInterruptedError,
         f"The connection to {context.url} broke before the answer was complete ({_reason(exc)}). "
-        "Nothing is sent again by itself.",
+        "It is not sent again by itself, because what had arrived is paid for: ask again if you want to.",
     )
 
 
 def _get_call(config: GatewayConfig, path: str, seconds: float, errors: ErrorTable) -> Call:
     url, key = config.url(path), config.api_key
+    limits = timeouts_of(seconds)
     context = Context(
-        url=url, authenticated=key is not None, errors=errors, reveal=key.reveal if key is not None else None
+        url=url,
+        authenticated=key is not None,
+        errors=errors,
+        reveal=key.reveal if key is not None else None,
+        limits=limits,
     )
-    return Call("GET", url, config.headers(), None, timeouts_of(seconds), context)
+    return Call("GET", url, config.headers(), None, limits, context)
 
 
 _ONCE = RetryPolicy(max_retries=0)

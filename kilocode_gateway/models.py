@@ -91,7 +91,8 @@ class Pricing:
 
         def per_million(name: str) -> Decimal | None:
             price = _amount(pricing.get(name))
-            return None if price is None else price.scaleb(6, context=_EXACT)
+            # Adding 0 writes 1E+1 as 10.
+            return None if price is None else _EXACT.add(price.scaleb(6, context=_EXACT), Decimal(0))
 
         return cls(
             input=per_million("prompt"),

@@ -22,6 +22,7 @@ def kilo_gateway(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     KILOCODE_BASE_URL, KILOCODE_API_KEY and KILOCODE_CACHE_DIR are set, every other KILO_ and KILOCODE_ variable is
     taken away. Script its replies with `kilo_gateway.script(...)`, read what came from `kilo_gateway.requests`.
     """
+    from kilocode_gateway.catalog import Catalog
     from kilocode_gateway.local import LocalGateway
 
     for name in [name for name in os.environ if name.upper().startswith(_PREFIXES)]:
@@ -30,4 +31,7 @@ def kilo_gateway(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
         monkeypatch.setenv("KILOCODE_API_KEY", gateway.api_key)
         monkeypatch.setenv("KILOCODE_CACHE_DIR", str(tmp_path_factory.mktemp("kilocode")))
+        # As if an earlier program had fetched the list of models: a test then meets one request for each call.
+        Catalog.discover()
+        gateway.clear()
         yield gateway

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway import usage, wire
@@ -114,6 +115,12 @@ class AnswerDecoder:
         usage.record(self.answer.model, self.answer.usage)
         yield self.reader.last()
 
+    def leave(self) -> None:
+        """Count an answer that began and is left before its end: it is a call, though nobody knows what it cost."""
+        if self.answer is None and self.reader.has_begun:
+            begun = self.reader.completion(self._requested)
+            usage.record(begun.model, begun.usage)
+
     def survives(self, error: KiloCodeError) -> bool:
         """Say whether the answer was complete before the connection broke; if not, put the text so far in the error."""
         if self.reader.is_complete:
@@ -210,10 +217,15 @@ def _pieces(opened: OpenAnswer, decoder: AnswerDecoder) -> Generator[wire.Delta,
                 break
             yield from decoder.feed(data)
         yield from decoder.end()
+        # What ends the body must be read, or the connection could not be used again; it does not keep anybody waiting.
+        patience = threading.Timer(_LAST_BYTES_SECONDS, opened.hang_up)
+        patience.daemon = True
+        patience.start()
         with contextlib.suppress(KiloCodeError):
-            # What ends the body must be read, or the connection could not be used again.
             next(chunks, None)
+        patience.cancel()
     finally:
+        decoder.leave()
         chunks.close()
         opened.close()
 
@@ -293,6 +305,7 @@ async def _apieces(opened: AsyncOpenAnswer, decoder: AnswerDecoder) -> AsyncGene
             async with asyncio.timeout(_LAST_BYTES_SECONDS):
                 await anext(chunks, None)
     finally:
+        decoder.leave()
         await chunks.aclose()
         await opened.aclose()
 

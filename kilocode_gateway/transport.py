@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     _Plan = Generator[Call, _Outcome, _Outcome]
 
 CHAT = "chat/completions"
+EMBEDDINGS = "embeddings"
 
-_served_by_successor: set[tuple[str, str]] = set()
+_renamed: set[tuple[str, str]] = set()
 """(base URL, id): where the gateway knows an id only under its new name. What is true of a gateway stays true."""
 
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
@@ -186,22 +187,25 @@ class Transport:
         if body is None or ("model" not in body and path != CHAT):
             return (yield self._call(method, path, body, model=None))
         catalog = Catalog.at_hand(self.config)
-        model = self._known_as(parse_model_ref(body.get("model", "")), catalog)
+        wanted = parse_model_ref(body.get("model", ""))
+        model = self._known_as(wanted, catalog)
         self._check_paid(model, catalog)
         usage.check_budget(self.errors.get(BudgetExceededError, BudgetExceededError))
         outcome = yield self._call(method, path, body, model=model, stream=stream, catalog=catalog)
-        successor = SUCCESSORS.get(model)
-        if successor is not None and _is_unknown(outcome):
-            outcome = yield self._call(method, path, body, model=successor, stream=stream, catalog=catalog)
-            if not _is_unknown(outcome):
-                _served_by_successor.add((self.config.base_url, model))
+        if wanted not in SUCCESSORS or not _is_unknown(outcome):
+            return outcome
+        # What was known of this gateway's names was wrong, or nothing was: the other name is tried once.
+        other = wanted if model != wanted else SUCCESSORS[wanted]
+        outcome = yield self._call(method, path, body, model=other, stream=stream, catalog=catalog, warn=False)
+        if not _is_unknown(outcome):
+            (_renamed.discard if other == wanted else _renamed.add)((self.config.base_url, wanted))
         return outcome
 
     def _known_as(self, model: str, catalog: Catalog) -> str:
         successor = SUCCESSORS.get(model)
         if successor is None or catalog.is_discovered(model):
             return model
-        renamed = catalog.is_discovered(successor) or (self.config.base_url, model) in _served_by_successor
+        renamed = catalog.is_discovered(successor) or (self.config.base_url, model) in _renamed
         return successor if renamed else model
 
     def _check_paid(self, model: str, catalog: Catalog) -> None:
@@ -226,21 +230,28 @@ class Transport:
         model: str | None,
         stream: bool = False,
         catalog: Catalog | None = None,
+        warn: bool = True,
     ) -> Call:
         url = self.config.url(path)
         content = None
         headers = self.config.headers(self._headers)
         if body is not None:
+            shaped = body
             if model is not None:
-                body = wire.shape(body, model=model, stream=stream) if path == CHAT else {**body, "model": model}
-            content = _encoded(body)
+                chat = path == CHAT
+                shaped = wire.shape(body, model=model, stream=stream, warn=warn) if chat else {**body, "model": model}
+            content = _encoded(shaped)
             headers["Content-Type"] = "application/json"
         context = Context(
             url=url,
             model=model,
             authenticated=self._key is not None,
             errors=self.errors,
+            requested=body.get("model") if body is not None else None,
+            about="embeddings" if path == EMBEDDINGS else "chat",
+            key_source="came from the environment" if self.config.api_key_from_env else "was given as api_key",
             suggest=catalog.nearest if catalog is not None else None,
+            limits=self._timeouts,
             reveal=self._key.reveal if self._key is not None else None,
         )
         return Call(method, url, headers, content, self._timeouts, context)

@@ -110,7 +110,8 @@ def track_usage(limit_usd: Decimal | float | str | None = None) -> Iterator[Usag
 
     Args:
         limit_usd: Refuse the next call with `BudgetExceededError` once this much was spent. A running call is never
-            cut, so the last one may pass the limit. Calls whose cost the gateway does not tell count as nothing.
+            cut, so the last one may pass the limit. Calls whose cost nobody tells count as nothing: those of some free
+            models, and streams that were left before their end. `calls_without_cost` says how many there were.
 
     Raises:
         ConfigurationError: If the limit is no amount of money.

@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "usage": {"errors"},
     "config": {"errors"},
     "openai_errors": {"errors"},
-    "pytest_plugin": {"local"},
+    "pytest_plugin": {"catalog", "local"},
     "errors": set(),
     "local": set(),
     "_version": set(),

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import is_auto
 from kilocode_gateway.wire.settings import merge
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]+\Z")
 _SIGNATURE_KEYS = ("thoughtSignature", "thought_signature")
 _OFF = frozenset({"none", "off"})
 
 
-def shape(body: Mapping[str, Any], *, model: str, stream: bool) -> dict[str, Any]:
+def shape(body: Mapping[str, Any], *, model: str, stream: bool, warn: bool = True) -> dict[str, Any]:
     """Give the request as it goes out.
 
     Args:
@@ -28,9 +27,17 @@ def shape(body: Mapping[str, Any], *, model: str, stream: bool) -> dict[str, Any
             are merged in last and as they are; None among them takes a field out.
         model: The id that is sent.
         stream: Whether a stream is asked for.
+        warn: Whether to warn of a setting that is left out.
+
+    Raises:
+        ConfigurationError: If `extra_body` is no dict.
 
     The same request shaped twice is the same. `body` and what it holds stay as they are.
     """
+    extra = body.get("extra_body")
+    if extra is not None and not isinstance(extra, Mapping):
+        msg = f"extra_body must be a dict of request fields, got {type(extra).__name__}."
+        raise ConfigurationError(msg)
     shaped = {name: value for name, value in body.items() if value is not None and name != "extra_body"}
     shaped["model"] = model
     if "messages" in shaped:
@@ -42,19 +49,18 @@ def shape(body: Mapping[str, Any], *, model: str, stream: bool) -> dict[str, Any
         shaped["stop"] = [shaped["stop"]]
     if "tools" in shaped:
         shaped["tools"] = [_tool(tool) for tool in shaped["tools"]]
-    _shape_reasoning(shaped, model)
+    _shape_reasoning(shaped, model, warn=warn)
     shaped.pop("stream", None)
     options = shaped.pop("stream_options", None)
     if stream:
         shaped["stream"] = True
         shaped["stream_options"] = {**(options or {}), "include_usage": True}
-    extra = body.get("extra_body")
     if extra:
         shaped = {name: value for name, value in merge(shaped, extra).items() if extra.get(name, value) is not None}
     return shaped
 
 
-def _shape_reasoning(shaped: dict[str, Any], model: str) -> None:
+def _shape_reasoning(shaped: dict[str, Any], model: str, *, warn: bool) -> None:
     """Turn OpenAI's `reasoning_effort` into `reasoning: {effort}`, or leave it out where it is of no use."""
     effort = shaped.pop("reasoning_effort", None)
     if effort is None:
@@ -63,13 +69,14 @@ def _shape_reasoning(shaped: dict[str, Any], model: str) -> None:
     if "effort" in reasoning or "max_tokens" in reasoning:
         return
     why = _why_no_effort(effort, model)
-    if why:
+    if why and warn:
         warnings.warn(
             f"reasoning_effort={effort!r} is not sent to {model!r}: {why}. "
             f"reasoning={{'effort': {effort!r}}} is sent as it is.",
             UserWarning,
             stacklevel=2,
         )
+    if why:
         return
     shaped["reasoning"] = {**reasoning, "effort": effort}
 

@@ -94,7 +94,7 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
         if name in _REFUSED:
             msg = f"{where} does not take {name!r}: {_REFUSED[name]}."
             raise UnknownSettingError(msg)
-        near = difflib.get_close_matches(name, [*PARAMETERS, *others], n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, [*PARAMETERS, *others], n=1, cutoff=0.75)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         msg = (
             f"{where} has no setting {name!r}. {hint}A field that only the gateway knows goes into "

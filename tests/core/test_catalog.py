@@ -158,7 +158,7 @@ FAILURES: dict[str, tuple[Reply, str]] = {
     "hung up": (Reply.ordinary(drop=True), "hung up"),
     "cut": (Reply.ordinary(cut_after=100), "broke"),
     "broken gzip": (Reply.ordinary(gzip="lie"), "decoded"),
-    "slow to answer": (Reply.ordinary(delay=5), "in time"),
+    "slow to answer": (Reply.ordinary(delay=5), "within 0.3 seconds"),
     "stalled": (Reply.ordinary(stall_after=50, stall=5), "models"),
 }
 
