@@ -15,7 +15,7 @@ from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.transport import Transport
 from llama_index_kilocode._messages import to_wire
-from llama_index_kilocode._settings import PER_CALL, SENT_FIELDS, KiloCodeSettings, check, put_together, split
+from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, put_together, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -205,11 +205,12 @@ class GatewayLLM(OpenAILike):
         """Build a request: the call's settings win over `additional_kwargs`, and those over the fields.
 
         Raises:
-            UnknownSettingError: If the call has a setting that nothing knows.
+            UnknownSettingError: If the call has a setting that nothing knows, or that only the constructor takes.
+            ConfigurationError: If a setting is no dict and must be one, or a block cannot be sent.
 
         """
         call = {name: value for name, value in call.items() if name != "use_chat_completions"}
-        check(call, PER_CALL, where="KiloCode")
+        check_request(call, where="KiloCode")
         body = put_together(self._fields(), self.additional_kwargs, call)
         body = {name: value for name, value in body.items() if name not in ("extra_headers", "timeout")}
         if not body.get("tools"):

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import mimetypes
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from llama_index.core.base.llms.types import (
 from kilocode_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 REPLAY_KEYS = ("reasoning", "reasoning_content", "reasoning_details")
 """The fields of an assistant message that carry its reasoning back. Upstream, signed thinking must not be changed."""
@@ -56,6 +57,29 @@ _MAGIC = (
 )
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "vnd.wave": "wav", "mp4": "m4a"}
 """What an audio mimetype's second half is called where it is not the format's name itself."""
+
+
+def conversation(messages: object) -> list[ChatMessage]:
+    """Give the messages as a list.
+
+    Raises:
+        ConfigurationError: If they are something else. The framework's own error would be about its events.
+
+    """
+    if isinstance(messages, (str, bytes, Mapping, ChatMessage)) or not isinstance(messages, Iterable):
+        raise _no_conversation(type(messages).__name__)
+    found = list(messages)
+    for one in found:
+        if not isinstance(one, ChatMessage):
+            raise _no_conversation(f"{type(one).__name__} in it")
+    return found
+
+
+def _no_conversation(got: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"messages must be a list of ChatMessage, got {got}. "
+        'Write [ChatMessage(role="user", content="...")], or call complete(), which takes a string.'
+    )
 
 
 def to_wire(messages: Iterable[ChatMessage]) -> list[dict[str, Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from kilocode_gateway import wire
-from kilocode_gateway.errors import UnknownSettingError
+from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.callbacks import CallbackManager
@@ -39,6 +40,22 @@ SENT_FIELDS = (
 
 PER_CALL = ("model", "extra_body", "extra_headers", "timeout")
 """What a call takes beside the gateway's parameters."""
+
+_DICTS = (
+    "audio",
+    "cache_control",
+    "extra_body",
+    "extra_headers",
+    "logit_bias",
+    "metadata",
+    "prediction",
+    "provider",
+    "reasoning",
+    "response_format",
+    "thinking",
+    "web_search_options",
+)
+"""What a call takes as dicts only."""
 
 _LEGACY = ("class_name", "api_type", "max_new_tokens")
 """What the base class has always taken: the tag of `from_dict`, and two names of times past."""
@@ -163,6 +180,7 @@ def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
 
     Raises:
         UnknownSettingError: If a name is neither a field nor a parameter of the gateway.
+        ConfigurationError: If something in `additional_kwargs` is no dict and must be one.
 
     """
     known = {*fields, *_LEGACY, *_CLIENTS}
@@ -174,8 +192,24 @@ def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     settings.pop("max_new_tokens", None)
     rest = {name: settings.pop(name) for name in list(settings) if name not in known}
     settings["additional_kwargs"] = wire.merge(rest, settings.get("additional_kwargs") or {})
-    check(settings["additional_kwargs"], PER_CALL, where="KiloCode(additional_kwargs=...)")
+    check_request(settings["additional_kwargs"], where="KiloCode(additional_kwargs=...)")
     return settings
+
+
+def check_request(given: Mapping[str, Any], *, where: str) -> None:
+    """Refuse what cannot be a setting of a call; values are never shown, as headers may hold secrets.
+
+    Raises:
+        UnknownSettingError: If nothing knows a name, or only the constructor does.
+        ConfigurationError: If a value is no dict and must be one.
+
+    """
+    check(given, PER_CALL, where=where)
+    for name in _DICTS:
+        value = given.get(name)
+        if value is not None and not isinstance(value, Mapping):
+            hint = " For an effort alone there is reasoning_effort=." if name == "reasoning" else ""
+            raise ConfigurationError(f"{where}: {name} must be a dict or None, got {type(value).__name__}.{hint}")
 
 
 def check(given: Iterable[str], known: Iterable[str], *, where: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import array
 import base64
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from kilocode_gateway.config import GatewayConfig
@@ -129,16 +129,28 @@ class KiloCodeEmbedding(BaseEmbedding):
             headers=self.default_headers,
         )
 
+    def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
+        """Give the vectors of many texts, `embed_batch_size` of them with each request."""
+        return super().get_text_embedding_batch(_checked(texts), show_progress, **kwargs)
+
+    async def aget_text_embedding_batch(
+        self, texts: list[str], show_progress: bool = False, **kwargs: Any
+    ) -> list[Embedding]:
+        """Do what `get_text_embedding_batch` does, without blocking the event loop."""
+        return await super().aget_text_embedding_batch(_checked(texts), show_progress, **kwargs)
+
     def _body(self, texts: list[str]) -> dict[str, Any]:
         # Strings, and floats back: token ids and base64 are not taken by every provider behind the gateway.
         body = {"model": self.model_name, "input": texts, "encoding_format": "float", **self.additional_kwargs}
         return body if self.dimensions is None else {**body, "dimensions": self.dimensions}
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return _vectors(self._transport().request("POST", "embeddings", self._body(texts)), len(texts)) if texts else []
+        if not _checked(texts):
+            return []
+        return _vectors(self._transport().request("POST", "embeddings", self._body(texts)), len(texts))
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        if not texts:
+        if not _checked(texts):
             return []
         return _vectors(await self._transport().arequest("POST", "embeddings", self._body(texts)), len(texts))
 
@@ -153,6 +165,21 @@ class KiloCodeEmbedding(BaseEmbedding):
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return await self._aget_text_embedding(query)
+
+
+def _checked(texts: Any) -> list[str]:
+    """Give the texts; a lone string is refused, as it would be taken apart into letters.
+
+    Raises:
+        ConfigurationError: If they are no list of strings.
+
+    """
+    if isinstance(texts, str):
+        raise ConfigurationError("Expected a list of strings, got a string: call get_text_embedding for one text.")
+    for text in texts:
+        if not isinstance(text, str):
+            raise ConfigurationError(f"A text to embed must be a string, got {type(text).__name__}.")
+    return cast("list[str]", texts)
 
 
 def _vectors(reply: dict[str, Any], count: int) -> list[list[float]]:

@@ -13,6 +13,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.llms.openai_like import OpenAILike
 
 from llama_index_kilocode._events import await_turn, is_watched, wait_for_turn
+from llama_index_kilocode._messages import conversation
 from llama_index_kilocode._replies import StreamedChat, chat_response, only_first_call
 from llama_index_kilocode._structured import StructuredOutput
 
@@ -211,6 +212,7 @@ class KiloCode(StructuredOutput):
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation. Settings in `kwargs` hold for this call."""
+        messages = conversation(messages)
         if is_watched(self):
             return cast("ChatResponse", super(OpenAILike, self).chat(messages, **kwargs))
         wait_for_turn(self)
@@ -218,6 +220,7 @@ class KiloCode(StructuredOutput):
 
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last piece carries usage and cost."""
+        messages = conversation(messages)
         if is_watched(self):
             return cast("ChatResponseGen", super(OpenAILike, self).stream_chat(messages, **kwargs))
         wait_for_turn(self)
@@ -225,6 +228,7 @@ class KiloCode(StructuredOutput):
 
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Do what `chat` does, without blocking the event loop."""
+        messages = conversation(messages)
         if is_watched(self):
             return cast("ChatResponse", await super(OpenAILike, self).achat(messages, **kwargs))
         await await_turn(self)
@@ -232,6 +236,7 @@ class KiloCode(StructuredOutput):
 
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Do what `stream_chat` does, without blocking the event loop."""
+        messages = conversation(messages)
         if is_watched(self):
             return cast("ChatResponseAsyncGen", await super(OpenAILike, self).astream_chat(messages, **kwargs))
         await await_turn(self)

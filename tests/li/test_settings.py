@@ -7,6 +7,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage
 
 from kilocode_gateway import wire
@@ -267,3 +268,55 @@ def test_the_feature_is_a_setting(cls: Any, gateway: LocalGateway, monkeypatch: 
 
 def test_embeddings_wait_as_long_as_chats() -> None:
     assert KiloCodeEmbedding().timeout == KiloCode().timeout == 600
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@pytest.mark.parametrize("given", ["Hi.", HI[0], ["Hi."], [None], [{"role": "user", "content": "Hi."}], None, 3])
+async def test_a_conversation_is_a_list_of_messages(
+    chat: Any, make_llm: Any, gateway: LocalGateway, given: Any, watched: bool
+) -> None:
+    llm = make_llm(callback_manager=CallbackManager([TokenCountingHandler()])) if watched else make_llm()
+    method = getattr(llm, chat.method)
+    with pytest.raises(ConfigurationError, match=r"list of ChatMessage.*complete") as caught:
+        await method(given) if chat.method.startswith("a") else list(method(given))
+    assert caught.value.__cause__ is None
+    assert gateway.chat_requests == []
+
+
+def test_a_conversation_may_come_in_any_row(llm: KiloCode, gateway: LocalGateway) -> None:
+    llm.chat(tuple(HI))
+    llm.chat(message for message in HI)  # type: ignore[arg-type]
+    assert [len(request.json["messages"]) for request in gateway.chat_requests] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "name", ["extra_body", "extra_headers", "reasoning", "provider", "response_format", "thinking"]
+)
+async def test_a_dict_of_a_call_is_a_dict(ask: Any, llm: KiloCode, gateway: LocalGateway, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be a dict.*got str") as caught:
+        await ask(llm, **{name: "secret-1"})
+    assert "secret-1" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=f"{name} must be a dict.*got int"):
+        KiloCode(additional_kwargs={name: 3})
+    assert gateway.chat_requests == []
+
+
+def test_an_effort_has_its_own_name(llm: KiloCode) -> None:
+    with pytest.raises(ConfigurationError, match="reasoning_effort="):
+        llm.chat(HI, reasoning="high")
+
+
+@pytest.mark.parametrize("given", [["a"], 3, None])
+async def test_a_text_to_embed_is_a_string(gateway: LocalGateway, given: Any) -> None:
+    embed = KiloCodeEmbedding(api_key="test-key-1", api_base=gateway.base_url)
+    for method in ("text_embedding", "query_embedding"):
+        with pytest.raises(ConfigurationError, match="string"):
+            getattr(embed, f"get_{method}")(given)
+        with pytest.raises(ConfigurationError, match="string"):
+            await getattr(embed, f"aget_{method}")(given)
+    for texts in ("abc", [given]):
+        with pytest.raises(ConfigurationError, match="string"):
+            embed.get_text_embedding_batch(texts)
+        with pytest.raises(ConfigurationError, match="string"):
+            await embed.aget_text_embedding_batch(texts)
+    assert gateway.requests == []
