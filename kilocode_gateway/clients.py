@@ -13,7 +13,6 @@ import importlib
 import importlib.util
 import os
 import threading
-import weakref
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +38,7 @@ class _Clients:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.sync: Any = None
-        self.by_loop: dict[int, tuple[weakref.ref[asyncio.AbstractEventLoop], Any, AsyncGenerator[Any, None]]] = {}
+        self.by_loop: dict[int, tuple[asyncio.AbstractEventLoop, Any, AsyncGenerator[Any, None]]] = {}
 
 
 _clients = _Clients()
@@ -74,12 +73,15 @@ async def shared_async_client() -> Any:
     loop = asyncio.get_running_loop()
     by_loop, loop_id = _clients.by_loop, id(loop)
     entry = by_loop.get(loop_id)
-    if entry is not None and entry[0]() is loop and not entry[1].is_closed:
+    if entry is not None and entry[0] is loop and not entry[1].is_closed:
         return entry[1]
     keeper = _keep(loop_id)
     client = await anext(keeper)
-    # A loop that nobody shut down in good order takes its client with it.
-    by_loop[loop_id] = (weakref.ref(loop, lambda _: by_loop.pop(loop_id, None)), client, keeper)
+    for other_id, (other, *_) in list(by_loop.items()):
+        # A loop that was closed without being shut down in good order never told its client.
+        if other.is_closed():
+            by_loop.pop(other_id, None)
+    by_loop[loop_id] = (loop, client, keeper)
     return client
 
 
