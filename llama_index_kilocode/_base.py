@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -124,6 +124,10 @@ class GatewayLLM(OpenAILike):
     """Whether objects are asked for by JSON schema rather than by a tool call."""
     is_chat_model: bool = True
     """Always true: the gateway has no other endpoint."""
+    reuse_client: bool = True
+    """Without effect, taken because users of `OpenAILike` set it: HTTP clients are shared and never closed here."""
+    api_version: str | None = None
+    """Without effect, as the gateway has no versions: refused when given, dropped from dicts of other LLMs."""
 
     _link: Link = PrivateAttr()
 
@@ -143,12 +147,20 @@ class GatewayLLM(OpenAILike):
         fields["feature"] = config.feature
         if not fields.get("is_chat_model", True):
             raise ConfigurationError("The gateway has chat models only: leave is_chat_model out, or set it to True.")
+        if fields.get("api_version") is not None:
+            raise ConfigurationError("The gateway has no versions, so api_version has no effect. Leave it out.")
         # Not the base's constructor: it would look for OPENAI_* in the environment.
         FunctionCallingLLM.__init__(self, **fields)
         self._client = self._aclient = self._http_client = self._async_http_client = None
         self._link = link
         self._config()
         self._transport()
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
+        """Make an LLM of what `to_dict` gave; `kwargs` win over it."""
+        known = {name: value for name, value in data.items() if name != "api_version"}
+        return super().from_dict(known, **kwargs)
 
     @property
     def metadata(self) -> LLMMetadata:

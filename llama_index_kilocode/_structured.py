@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
+from llama_index.core.bridge.pydantic import ValidationError
 from llama_index.core.bridge.pydantic_core import pydantic_core
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
@@ -33,6 +34,7 @@ _INSTRUCTION = (
 )
 _DECODER = json.JSONDecoder(strict=False)
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_WRONG_FIELDS_SHOWN = 5
 _NOT_ASKED_AGAIN = ("tool_required", "allow_parallel_tool_calls", "verbose")
 
 
@@ -112,9 +114,8 @@ def read(response: ChatResponse, output_cls: type[BaseModel]) -> Any:
     """Give the object that a whole answer holds.
 
     Raises:
-        MalformedReplyError: If the answer was cut by its length limit or refused, or holds no JSON. Its `text` is what
-            came.
-        pydantic.ValidationError: If it is complete, but does not fit the class.
+        MalformedReplyError: If the answer was cut by its length limit or refused, holds no JSON, or does not fit the
+            class. Its `text` is what came.
 
     """
     text, facts = payload(response), response.additional_kwargs
@@ -132,8 +133,26 @@ def read(response: ChatResponse, output_cls: type[BaseModel]) -> Any:
             "with tool calling or structured output, or set is_function_calling_model=False to ask for JSON as text."
         )
     else:
-        return output_cls.model_validate_json(_strict_json(text))
+        # The error is raised outside the handler: pydantic's own would be chained, with all that the answer holds.
+        try:
+            return output_cls.model_validate_json(_strict_json(text))
+        except ValidationError as error:
+            why = _misfit(name, error)
     raise OPENAI_ERRORS[MalformedReplyError](why, text=text, retryable=False, model=facts.get("model"), reason=finish)
+
+
+def _misfit(name: str, error: ValidationError) -> str:
+    """Say which fields are wrong, without what stands in them."""
+    wrong = [
+        ": ".join(part for part in (".".join(map(str, one["loc"])), one["msg"]) if part)
+        for one in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    more = len(wrong) - _WRONG_FIELDS_SHOWN
+    listed = "; ".join(wrong[:_WRONG_FIELDS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
+    return (
+        f"The answer does not fit {name}: {listed}. Ask again, describe these fields in {name}, allow what came, or "
+        "choose another model."
+    )
 
 
 class Partial:
@@ -218,8 +237,8 @@ class StructuredOutput(GatewayLLM):
             prompt_args: What the prompt's placeholders stand for.
 
         Raises:
-            MalformedReplyError: If the answer was cut by its length limit, was refused, or holds no JSON.
-            pydantic.ValidationError: If what came does not fit the class.
+            MalformedReplyError: If the answer was cut by its length limit, was refused, holds no JSON, or does not fit
+                the class; it says which fields are wrong, and its `text` is what came.
 
         """
         _started(output_cls, prompt, prompt_args)

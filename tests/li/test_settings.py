@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage
+from llama_index.llms.openai_like import OpenAILike
 
 from kilocode_gateway import wire
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
@@ -155,7 +156,18 @@ def test_unknown_names_in_additional_kwargs_are_refused() -> None:
 
 def test_old_names_of_the_base_are_taken(make_llm: Any) -> None:
     assert make_llm(api_type="fake", class_name="KiloCode", max_new_tokens=5).max_tokens == 5
-    assert make_llm(reuse_client=False, api_version="1", strict=True).strict is True
+    assert make_llm(reuse_client=False, api_version=None, strict=True).strict is True
+
+
+def test_a_setting_without_effect_is_refused_where_it_is_given_by_hand(llm: KiloCode, gateway: LocalGateway) -> None:
+    with pytest.raises(ConfigurationError, match=r"api_version.*Leave it out"):
+        KiloCode(api_version="2024-10-21")
+    kept = OpenAILike(model="m", api_version="1", api_base=gateway.base_url, is_chat_model=True).to_dict()
+    assert KiloCode.from_dict(kept).api_version is None
+    assert KiloCode.from_dict(llm.to_dict()).api_version is None
+    assert KiloCode.from_json(llm.to_json(), temperature=0.5).temperature == 0.5
+    changed = llm.model_copy(update={"api_version": "1", "reuse_client": False})
+    assert pickle.loads(pickle.dumps(changed)).complete("Hi.").text
 
 
 def test_the_gateway_has_chat_models_only() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -10,7 +11,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.program import FunctionCallingProgram
 from llama_index.core.prompts import ChatPromptTemplate, PromptTemplate
 from llama_index.core.types import PydanticProgramMode
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from kilocode_gateway.errors import MalformedReplyError
 from kilocode_gateway.local import Reply
@@ -178,10 +179,53 @@ async def test_a_refusal_is_an_error_with_its_text(predict: Any, llm: KiloCode, 
         await predict(llm)
 
 
-async def test_a_wrong_object_is_a_validation_error(predict: Any, llm: KiloCode, gateway: LocalGateway) -> None:
-    gateway.script(call('{"name": "Lisbon", "people": "many"}'))
-    with pytest.raises(ValidationError, match="people"):
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ('{"name": "Lisbon", "people": "many"}', r"City.*people: Input should be a valid integer"),
+        ('{"name": ["Lisbon"]}', r"name: .*people: Field required"),
+        ('{"town": {}}', r"name: Field required.*people: Field required"),
+        ("[1, 2]", r"City"),
+        ('{"name": "Lisbon" "people": 3}', r"JSON"),
+    ],
+)
+async def test_an_object_that_does_not_fit_is_an_error_that_keeps_it(
+    predict: Any, llm: KiloCode, gateway: LocalGateway, arguments: str, said: str
+) -> None:
+    gateway.script(call(arguments))
+    with pytest.raises(MalformedReplyError, match=said) as caught:
         await predict(llm)
+    assert isinstance(caught.value, openai.APIError)
+    assert (caught.value.text, caught.value.retryable) == (arguments, False)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert "pydantic.dev" not in str(caught.value)
+    assert pickle.loads(pickle.dumps(caught.value)).text == arguments
+
+
+def test_what_grows_need_not_fit_until_it_is_whole(llm: KiloCode, gateway: LocalGateway) -> None:
+    gateway.script(call('{"name": "Lisbon", "people": "many"}'))
+    grown = []
+    with pytest.raises(MalformedReplyError, match="people"):
+        grown.extend(llm.stream_structured_predict(City, PROMPT, place="Lisbon"))
+    gateway.script(call('{"name": "Lisbon", "people": "many"}'))
+    for one in llm.stream_structured_predict(City, PROMPT, place="Lisbon"):
+        assert one.name.startswith("L")
+        break
+
+
+def test_not_every_wrong_field_is_listed(llm: KiloCode, gateway: LocalGateway) -> None:
+    gateway.script(Reply.text("", tool_calls=[{"id": "c1", "name": "Box", "arguments": f'{{"items": {[{}] * 20}}}'}]))
+    with pytest.raises(MalformedReplyError, match=r"items\.0\.name: Field required.*and 35 more") as caught:
+        llm.structured_predict(Box, PROMPT, place="Lisbon")
+    assert len(str(caught.value)) < 500
+
+
+async def test_a_structured_llm_says_it_as_well(llm: KiloCode, gateway: LocalGateway) -> None:
+    gateway.script(*[call('{"name": "Lisbon"}')] * 2)
+    with pytest.raises(MalformedReplyError, match="people"):
+        llm.as_structured_llm(City).complete("Lisbon?")
+    with pytest.raises(MalformedReplyError, match="people"):
+        await llm.as_structured_llm(City).acomplete("Lisbon?")
 
 
 async def test_as_structured_llm(llm: KiloCode, gateway: LocalGateway) -> None:
