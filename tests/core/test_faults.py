@@ -175,7 +175,7 @@ async def test_an_error_inside_a_200_is_not_asked_again(gateway: LocalGateway, a
 async def test_a_stall_ends_in_a_time_limit_with_the_text_so_far(gateway: LocalGateway, ask_streamed: Ask) -> None:
     gateway.script(Reply.text("one two three four", stall_after=900, stall=30.0, split="event"))
     begin = time.monotonic()
-    with pytest.raises(core.TimeoutExceededError, match="nothing came within 0.3 seconds") as caught:
+    with pytest.raises(core.TimeoutExceededError, match=r"nothing came within 0.3 seconds") as caught:
         await ask_streamed(transport_to(gateway, timeout=0.3, max_retries=2), BODY)
     assert time.monotonic() - begin < 3
     assert caught.value.text
