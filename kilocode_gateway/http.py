@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.clients import shared_async_client, shared_client
-from kilocode_gateway.error_bodies import Context, error_from_answer
+from kilocode_gateway.error_bodies import error_from_answer
+from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,
     ConfigurationError,

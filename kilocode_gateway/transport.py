@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.config import Secret
-from kilocode_gateway.error_bodies import Context
+from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,
     AuthenticationError,
@@ -20,12 +20,14 @@ from kilocode_gateway.errors import (
     ConfigurationError,
     ErrorTable,
     KiloCodeError,
+    MalformedReplyError,
     ModelNotFoundError,
 )
 from kilocode_gateway.http import AsyncOpenAnswer, Call, OpenAnswer, aopen_answer, open_answer
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
 from kilocode_gateway.policy import RetryPolicy, timeouts_of
 from kilocode_gateway.streams import AsyncStream, Stream, forget_frames, read_body, read_payload
+from kilocode_gateway.wire.embeddings import embeddings_body, read_vectors
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -155,6 +157,36 @@ class Transport:
         except KiloCodeError as exc:
             forget_frames(exc)
             raise
+
+    def embed(self, texts: list[str], *, model: str, **settings: Any) -> list[list[float]]:
+        """Ask for the vectors of some texts, in one request.
+
+        Args:
+            texts: The texts.
+            model: The embedding model, in any reference form.
+            settings: Further fields of the request, such as `dimensions`; None leaves one out.
+
+        Raises:
+            MalformedReplyError: If there is not one vector for each text in the answer.
+
+        """
+        reply = self.request("POST", EMBEDDINGS, embeddings_body(model, texts, settings))
+        return self._vectors(reply, texts, model)
+
+    async def aembed(self, texts: list[str], *, model: str, **settings: Any) -> list[list[float]]:
+        """Do what `embed` does, without blocking the event loop."""
+        reply = await self.arequest("POST", EMBEDDINGS, embeddings_body(model, texts, settings))
+        return self._vectors(reply, texts, model)
+
+    def _vectors(self, reply: dict[str, Any], texts: list[str], model: str) -> list[list[float]]:
+        try:
+            return read_vectors(reply, len(texts))
+        except ValueError as exc:
+            reason = str(exc)
+        msg = (
+            f"The answer of {self.config.url(EMBEDDINGS)} holds {reason}. Choose another embedding model, or try again."
+        )
+        raise self.errors.get(MalformedReplyError, MalformedReplyError)(msg, model=model)
 
     def _open(self, plan: _Plan) -> OpenAnswer:
         outcome: Any = None

@@ -330,7 +330,8 @@ ODD_BODIES: list[Any] = [
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 418, 422, 429, 451, 499, 500, 501, 503, 504, 599])
 def test_odd_bodies_with_any_status(status: int) -> None:
-    from kilocode_gateway.error_bodies import Context, error_from_answer
+    from kilocode_gateway.error_bodies import error_from_answer
+    from kilocode_gateway.error_texts import Context
 
     for body in ODD_BODIES:
         data = body if isinstance(body, bytes) else body.encode()
@@ -343,13 +344,15 @@ def test_odd_bodies_with_any_status(status: int) -> None:
 
 @pytest.mark.parametrize("payload", [{"error": True}, {"error": {"code": "x" * 9}}, {"error": "text"}, {"error": [1]}])
 def test_odd_errors_inside_a_200(payload: dict[str, Any]) -> None:
-    from kilocode_gateway.error_bodies import Context, error_from_payload
+    from kilocode_gateway.error_bodies import error_from_payload
+    from kilocode_gateway.error_texts import Context
 
     assert isinstance(error_from_payload(payload, {}, Context()), core.KiloCodeError)
 
 
 def test_what_a_validating_server_says_is_dug_out() -> None:
-    from kilocode_gateway.error_bodies import Context, error_from_answer
+    from kilocode_gateway.error_bodies import error_from_answer
+    from kilocode_gateway.error_texts import Context
 
     error = error_from_answer(422, {}, b'{"detail": [{"loc": ["body"], "msg": "field required"}]}', Context())
     assert "field required" in str(error)

@@ -160,3 +160,28 @@ def test_the_fixture_meets_one_request_for_a_call(kilo_gateway: LocalGateway) ->
     Transport(GatewayConfig.resolve()).complete(body("kilo/auto"))
     assert [request.json["model"] for request in kilo_gateway.requests] == ["kilo-auto/balanced"]
     assert Catalog.at_hand(GatewayConfig.resolve()).source == "gateway"
+
+
+def vectors_reply(*rows: object) -> Reply:
+    return Reply.raw(200, {"object": "list", "data": list(rows), "model": "m"})
+
+
+async def test_vectors_keep_the_order_of_the_texts_in_whatever_form_they_come(gateway: LocalGateway) -> None:
+    base64_of_one_and_two = "AACAPwAAAEA="
+    rows = ({"index": 1, "embedding": [3.0, 4.0]}, {"index": 0, "embedding": base64_of_one_and_two})
+    gateway.script(vectors_reply(*rows), vectors_reply(*rows), path="embeddings")
+    assert transport(gateway).embed(["a", "b"], model="m") == [[1.0, 2.0], [3.0, 4.0]]
+    assert await transport(gateway).aembed(["a", "b"], model="m", dimensions=2) == [[1.0, 2.0], [3.0, 4.0]]
+    assert [request.json for request in gateway.requests] == [
+        {"model": "m", "input": ["a", "b"], "encoding_format": "float"},
+        {"model": "m", "input": ["a", "b"], "encoding_format": "float", "dimensions": 2},
+    ]
+
+
+@pytest.mark.parametrize(
+    "rows", [(), ({"index": 0, "embedding": []},), ({"index": 5, "embedding": [1.0]},), ("x",), ({"embedding": "%%"},)]
+)
+def test_an_answer_without_a_vector_for_each_text_is_no_answer(gateway: LocalGateway, rows: tuple[object, ...]) -> None:
+    gateway.script(vectors_reply(*rows), path="embeddings")
+    with pytest.raises(errors.MalformedReplyError, match="vectors that can be used for 1 texts"):
+        transport(gateway).embed(["a"], model="m")

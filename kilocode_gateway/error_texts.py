@@ -1,0 +1,212 @@
+"""Says what a refusal means: what happened, why, and what to do now."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from kilocode_gateway.errors import (
+    ERRORS,
+    AnonymousQuotaError,
+    AuthenticationError,
+    ContextLengthExceededError,
+    DataCollectionRequiredError,
+    ErrorTable,
+    InsufficientBalanceError,
+    InvalidRequestError,
+    KiloCodeError,
+    ModelNotAllowedError,
+    ModelNotFoundError,
+    OrganizationError,
+    PermissionRefusedError,
+    RateLimitError,
+    TimeoutExceededError,
+    UpstreamError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+LASTING_CODES = frozenset({"no_free_models_available"})
+"""The gateway's names for failures of its own that another try does not mend."""
+
+WRONG_PLACE = frozenset({404, 405})
+"""Statuses that say, with a page or for a path that is about no model, that the address is wrong."""
+
+_BAD_KEY = re.compile(r"invalid token", re.IGNORECASE)
+_BYOK = "[BYOK]"
+_SHORTEST_KEY = 6
+_MASK = "**********"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known of a request when its answer has to be read."""
+
+    url: str = ""
+    model: str | None = None
+    """The model id that was sent; None where a request is about no model."""
+    requested: str | None = None
+    """The model as the user named it."""
+    about: Literal["chat", "embeddings"] = "chat"
+    """What kind of model was asked for."""
+    key_source: str = ""
+    """Where the key came from, as a sentence says it."""
+    authenticated: bool = False
+    """Whether a key was sent."""
+    errors: ErrorTable = field(default_factory=lambda: ERRORS)
+    """The classes to raise."""
+    suggest: Callable[[str], list[str]] | None = None
+    """Gives the nearest known model ids."""
+    reveal: Callable[[], str] | None = field(default=None, repr=False)
+    """Gives the key, so that an answer that repeats it is cleaned before it becomes an error."""
+    limits: Mapping[str, float | None] | None = None
+    """The time limits of the request, in seconds, by their names in the HTTP library."""
+
+    def make(self, kind: type[KiloCodeError], message: str, **facts: Any) -> KiloCodeError:
+        """Build an error of the table's class for `kind`."""
+        key = self.reveal() if self.reveal is not None else ""
+        if len(key) >= _SHORTEST_KEY:
+            message, facts = _without(key, message), _without(key, facts)
+        return self.errors.get(kind, kind)(message, url=self.url or None, model=self.model, **facts)
+
+
+def _without(key: str, value: Any) -> Any:
+    """Put asterisks where a key stands in text, however deep."""
+    if isinstance(value, str):
+        return value.replace(key, _MASK)
+    if isinstance(value, dict):
+        return {_without(key, name): _without(key, inner) for name, inner in value.items()}
+    return [_without(key, inner) for inner in value] if isinstance(value, list) else value
+
+
+@dataclass(slots=True)
+class Report:
+    """The parts of an error body, whatever form it had."""
+
+    text: str = ""
+    code: str | None = None
+    status: int | None = None
+    provider: str | None = None
+    bad_key: bool = False
+    """Whether the gateway says that it is the key that is wrong. Only newer ones do."""
+    foreign: bool = False
+    """Whether the body is no JSON object, so that the gateway itself did not write it."""
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def text_of(
+    kind: type[KiloCodeError], status: int | None, report: Report, details: Mapping[str, Any], context: Context
+) -> str:
+    """Write an error's text: what happened and to what, in whose words, and what to do now."""
+    said = report.text.rstrip(".")
+    who = f"the provider {report.provider}" if report.provider else "the gateway"
+    code = f" (HTTP {status})" if status else ""
+    id_ = f"the model {context.model!r}" if context.model else "the model"
+    if context.requested and context.model and context.requested != context.model:
+        id_ = f"the model {context.requested!r} (sent as {context.model!r})"
+    model = f" for {id_}" if context.model else ""
+    advise = _ADVICE.get(kind)
+    advice = advise(report, details, context) if advise is not None else _FIXED_ADVICE.get(kind, "")
+    if kind is InvalidRequestError and status in WRONG_PLACE:
+        advice = f"Check the base URL: {context.url} seems to be no address of the gateway."
+    words = f": {said}." if said else " without a word of explanation."
+    headline = _HEADLINE.get(kind, _HEADLINE[KiloCodeError]).format(who=who[0].upper() + who[1:], model=model, id=id_)
+    return f"{headline}{code}{words}{' ' if advice else ''}{advice}"
+
+
+_HEADLINE: dict[type[KiloCodeError], str] = {
+    KiloCodeError: "{who} refused the request{model}",
+    AuthenticationError: "{who} asks for a valid sign-in{model}",
+    InsufficientBalanceError: "There is not enough credit{model}",
+    AnonymousQuotaError: "The free quota for requests without a key is used up{model}",
+    RateLimitError: "{who} received too many requests{model}",
+    ModelNotFoundError: "{who} cannot serve {id}",
+    ModelNotAllowedError: "A policy excludes {id} or its providers",
+    OrganizationError: "{who} refused the organization{model}",
+    PermissionRefusedError: "{who} does not permit the request{model}",
+    ContextLengthExceededError: "The messages are too long{model}",
+    DataCollectionRequiredError: "Training on prompts would have to be allowed{model}",
+    InvalidRequestError: "{who} rejected the request{model}",
+    TimeoutExceededError: "{who} ran out of time{model}",
+    UpstreamError: "{who} failed{model}",
+}
+
+
+def _advise_authentication(report: Report, _details: Mapping[str, Any], context: Context) -> str:
+    if report.text.startswith(_BYOK):
+        return "It is your own provider key that was refused: renew it in the dashboard at app.kilo.ai."
+    if not context.authenticated:
+        free = ", or choose a free model: an id that ends in ':free', or 'kilo-auto/free'"
+        return (
+            "No API key was sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at "
+            f"app.kilo.ai){free if context.about == 'chat' else ''}."
+        )
+    if report.bad_key or _BAD_KEY.search(report.text):
+        source = f" The one that was refused {context.key_source}." if context.key_source else ""
+        return f"The API key is wrong, expired or revoked: copy it again from your profile at app.kilo.ai.{source}"
+    return (
+        "A key was sent, and the gateway gives this one answer to a bad or expired key, a blocked user and an "
+        "organization that the user does not belong to. `python -m kilocode_gateway doctor` finds out which."
+    )
+
+
+def _advise_balance(report: Report, details: Mapping[str, Any], _context: Context) -> str:
+    if report.text.startswith(_BYOK):
+        return "It is your own provider account that is out of money."
+    balance = details.get("balance")
+    has = f"The balance is {balance} USD. " if balance is not None else ""
+    return (
+        f"{has}Add credits at {details.get('buy_credits_url', 'https://app.kilo.ai/profile')}, or choose a free model."
+    )
+
+
+def _advise_rate(report: Report, _details: Mapping[str, Any], _context: Context) -> str:
+    if report.text.startswith(_BYOK):
+        return "It is the limit of your own provider key."
+    return "Wait and try again; fewer requests at once (max_concurrency, a rate limiter) or another model help."
+
+
+def _advise_upstream(report: Report, _details: Mapping[str, Any], _context: Context) -> str:
+    if report.code in LASTING_CODES:
+        return "Choose another model."
+    return "It may pass: try again later, or choose another model or provider."
+
+
+def _advise_not_found(_report: Report, details: Mapping[str, Any], context: Context) -> str:
+    if context.about == "embeddings":
+        return "Choose an embedding model, such as 'openai/text-embedding-3-small', which every gateway offers."
+    if details["reason"] == "ended":
+        return "Choose another model: `python -m kilocode_gateway models` lists them."
+    if details["reason"] == "no_endpoint":
+        return (
+            "No provider of it offers what the request asks for: loosen `provider`, leave out the unusual parameters, "
+            "or choose another model."
+        )
+    nearest = details.get("nearest")
+    close = f"Did you mean {' or '.join(repr(name) for name in nearest)}? " if nearest else ""
+    return f"{close}`python -m kilocode_gateway models` lists the exact ids."
+
+
+_FIXED_ADVICE: dict[type[KiloCodeError], str] = {
+    InvalidRequestError: "Check the messages and parameters of the request.",
+    PermissionRefusedError: "Ask the gateway's support, or choose another model or other messages.",
+    TimeoutExceededError: "Try again, stream the answer, or ask for less.",
+    AnonymousQuotaError: "Sign up at app.kilo.ai and set KILOCODE_API_KEY, or wait a day.",
+    ModelNotAllowedError: "Ask the organization's administrator, loosen `provider`, or choose another model.",
+    OrganizationError: "Check organization_id (KILOCODE_ORGANIZATION_ID) and that the key's owner is a member.",
+    ContextLengthExceededError: (
+        "Send fewer or shorter messages, lower max_tokens, or choose a model with a larger context window."
+    ),
+    DataCollectionRequiredError: (
+        "Allow it with provider={'data_collection': 'allow'}, or choose a model that does not train on prompts."
+    ),
+}
+_ADVICE: dict[type[KiloCodeError], Callable[[Report, Mapping[str, Any], Context], str]] = {
+    AuthenticationError: _advise_authentication,
+    InsufficientBalanceError: _advise_balance,
+    RateLimitError: _advise_rate,
+    ModelNotFoundError: _advise_not_found,
+    UpstreamError: _advise_upstream,
+}
