@@ -47,10 +47,10 @@ def title(text: str) -> None:
 
 
 def show_catalog() -> None:
-    """List some models that can call tools, cheapest first, then kilo/auto."""
+    """List kilo/auto, then the cheapest models that can call tools."""
     catalog = Catalog.discover()
     free = catalog.find(free=True)
-    title(f"The catalog: {len(catalog)} models, {len(free)} of them free; the cheapest that call tools")
+    title(f"The catalog: {len(catalog)} models, {len(free)} of them free; kilo/auto, then the cheapest that call tools")
     print(f"{'model':<40} {'context':>9} {'USD/M in':>9} {'USD/M out':>9}  sees images")
     for info in [catalog["kilo/auto"], *catalog.find(tools=True, sort="price")[:6]]:
         prices = "".join(f"{show_price(price):>10}" for price in (info.pricing.input, info.pricing.output))

@@ -81,7 +81,7 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
         where: What they were given to, as the message calls it: `ChatKiloCode`.
 
     Raises:
-        UnknownSettingError: With the nearest known name, and how to send a field that only the gateway knows.
+        UnknownSettingError: With the nearest known name, or else how to send a field that only the gateway knows.
 
     """
     unknown = [name for name in given if name not in PARAMETERS]
@@ -95,11 +95,9 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
             msg = f"{where} does not take {name!r}: {_REFUSED[name]}."
             raise UnknownSettingError(msg)
         near = difflib.get_close_matches(name, [*PARAMETERS, *others], n=1, cutoff=0.75)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
-        msg = (
-            f"{where} has no setting {name!r}. {hint}A field that only the gateway knows goes into "
-            f"extra_body={{{name!r}: ...}}."
-        )
+        passed_on = f"A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
+        hint = f"Did you mean {near[0]!r}?" if near else passed_on
+        msg = f"{where} has no setting {name!r}. {hint}"
         raise UnknownSettingError(msg)
 
 
