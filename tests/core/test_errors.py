@@ -152,7 +152,7 @@ def _holds_no_key(error: BaseException) -> None:
 async def test_no_error_shows_the_key(
     gateway: LocalGateway, ask: Ask, streamed: bool, name: str, table: core.ErrorTable
 ) -> None:
-    transport = transport_to(gateway, errors=table, timeout=0.2)
+    transport = transport_to(gateway, errors=table, timeout=0.5)
     gateway.script(FAULTS[name])
     if name in QUIET and not streamed:
         # A reply without a stream has no place for these.

@@ -136,7 +136,7 @@ def test_a_forked_child_opens_a_connection_of_its_own(gateway: LocalGateway) -> 
     if child == 0:
         try:
             transport.complete(BODY)
-            asyncio.run(transport.acomplete(BODY))
+            asyncio.run(transport.acomplete(BODY), debug=False)
             os.write(1, b"child ")
         finally:
             os._exit(0)
@@ -156,7 +156,7 @@ def test_without_httpx2_the_same_works_on_httpx(gateway: LocalGateway) -> None:
     importlib.util.find_spec = lambda name, *more: None if name == "httpx2" else find(name, *more)
     assert transport.complete(BODY).finish_reason == "stop"
     assert list(transport.stream(BODY))[-1].finish_reason == "stop"
-    assert asyncio.run(transport.acomplete(BODY)).finish_reason == "stop"
+    assert asyncio.run(transport.acomplete(BODY), debug=False).finish_reason == "stop"
     from kilocode_gateway.errors import ConnectionFailedError
     try:
         Transport(GatewayConfig.resolve(base_url="http://127.0.0.1:1", api_key=KEY), max_retries=0).complete(BODY)
@@ -173,7 +173,7 @@ def test_loopback_is_reached_without_the_proxy(
     proxy = make_gateway()
     code = """
     transport.complete(BODY)
-    asyncio.run(transport.acomplete(BODY))
+    asyncio.run(transport.acomplete(BODY), debug=False)
     """
     address = f"http://127.0.0.1:{proxy.port}"
     _python(code, gateway, http_proxy=address, HTTP_PROXY=address, HTTPS_PROXY=address, ALL_PROXY=address)
