@@ -158,7 +158,7 @@ class Transport:
             forget_frames(exc)
             raise
 
-    def embed(self, texts: list[str], *, model: str, **settings: Any) -> list[list[float]]:
+    def embed(self, texts: list[str], *, model: str, settings: Mapping[str, Any] | None = None) -> list[list[float]]:
         """Ask for the vectors of some texts, in one request.
 
         Args:
@@ -170,12 +170,14 @@ class Transport:
             MalformedReplyError: If there is not one vector for each text in the answer.
 
         """
-        reply = self.request("POST", EMBEDDINGS, embeddings_body(model, texts, settings))
+        reply = self.request("POST", EMBEDDINGS, embeddings_body(model, texts, settings or {}))
         return self._vectors(reply, texts, model)
 
-    async def aembed(self, texts: list[str], *, model: str, **settings: Any) -> list[list[float]]:
+    async def aembed(
+        self, texts: list[str], *, model: str, settings: Mapping[str, Any] | None = None
+    ) -> list[list[float]]:
         """Do what `embed` does, without blocking the event loop."""
-        reply = await self.arequest("POST", EMBEDDINGS, embeddings_body(model, texts, settings))
+        reply = await self.arequest("POST", EMBEDDINGS, embeddings_body(model, texts, settings or {}))
         return self._vectors(reply, texts, model)
 
     def _vectors(self, reply: dict[str, Any], texts: list[str], model: str) -> list[list[float]]:

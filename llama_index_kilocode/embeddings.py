@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import array
-import base64
-import sys
 from typing import Annotated, Any, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from kilocode_gateway.config import GatewayConfig
-from kilocode_gateway.errors import ConfigurationError, MalformedReplyError
+from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.transport import Transport
 from llama_index_kilocode._base import Link
@@ -139,20 +136,18 @@ class KiloCodeEmbedding(BaseEmbedding):
         """Do what `get_text_embedding_batch` does, without blocking the event loop."""
         return await super().aget_text_embedding_batch(_checked(texts), show_progress, **kwargs)
 
-    def _body(self, texts: list[str]) -> dict[str, Any]:
-        # Strings, and floats back: token ids and base64 are not taken by every provider behind the gateway.
-        body = {"model": self.model_name, "input": texts, "encoding_format": "float", **self.additional_kwargs}
-        return body if self.dimensions is None else {**body, "dimensions": self.dimensions}
+    def _settings(self) -> dict[str, Any]:
+        return {**self.additional_kwargs, **({} if self.dimensions is None else {"dimensions": self.dimensions})}
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         if not _checked(texts):
             return []
-        return _vectors(self._transport().request("POST", "embeddings", self._body(texts)), len(texts))
+        return self._transport().embed(texts, model=self.model_name, settings=self._settings())
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         if not _checked(texts):
             return []
-        return _vectors(await self._transport().arequest("POST", "embeddings", self._body(texts)), len(texts))
+        return await self._transport().aembed(texts, model=self.model_name, settings=self._settings())
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]
@@ -180,35 +175,3 @@ def _checked(texts: Any) -> list[str]:
         if not isinstance(text, str):
             raise ConfigurationError(f"A text to embed must be a string, got {type(text).__name__}.")
     return cast("list[str]", texts)
-
-
-def _vectors(reply: dict[str, Any], count: int) -> list[list[float]]:
-    """Give the vectors in the order of the texts, whatever the order in which they came.
-
-    Raises:
-        MalformedReplyError: If there is not one vector for each text.
-
-    """
-    found: dict[int, list[float]] = {}
-    rows = reply.get("data")
-    for place, row in enumerate(rows if isinstance(rows, list) else []):
-        index = row.get("index", place) if isinstance(row, dict) else None
-        vector = _vector(row.get("embedding")) if isinstance(row, dict) else None
-        if isinstance(index, int) and vector:
-            found[index] = vector
-    if sorted(found) != list(range(count)):
-        raise OPENAI_ERRORS[MalformedReplyError](
-            f"Expected one vector for each of {count} texts, got those for {sorted(found)} of {reply.get('model')!r}."
-        )
-    return [found[index] for index in range(count)]
-
-
-def _vector(embedding: object) -> list[float] | None:
-    if isinstance(embedding, list):
-        return embedding
-    if not isinstance(embedding, str):
-        return None
-    numbers = array.array("f", base64.b64decode(embedding))  # some providers answer so although floats were asked for
-    if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers.tolist()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import array
 import base64
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-def embeddings_body(model: str, texts: list[str], settings: dict[str, Any]) -> dict[str, Any]:
+def embeddings_body(model: str, texts: list[str], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Give the request for the vectors of some texts.
 
     Texts go as strings and numbers come as floats: token ids and base64, which OpenAI's client prefers, are not known

@@ -171,7 +171,10 @@ async def test_vectors_keep_the_order_of_the_texts_in_whatever_form_they_come(ga
     rows = ({"index": 1, "embedding": [3.0, 4.0]}, {"index": 0, "embedding": base64_of_one_and_two})
     gateway.script(vectors_reply(*rows), vectors_reply(*rows), path="embeddings")
     assert transport(gateway).embed(["a", "b"], model="m") == [[1.0, 2.0], [3.0, 4.0]]
-    assert await transport(gateway).aembed(["a", "b"], model="m", dimensions=2) == [[1.0, 2.0], [3.0, 4.0]]
+    assert await transport(gateway).aembed(["a", "b"], model="m", settings={"dimensions": 2}) == [
+        [1.0, 2.0],
+        [3.0, 4.0],
+    ]
     assert [request.json for request in gateway.requests] == [
         {"model": "m", "input": ["a", "b"], "encoding_format": "float"},
         {"model": "m", "input": ["a", "b"], "encoding_format": "float", "dimensions": 2},

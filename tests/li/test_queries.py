@@ -194,7 +194,7 @@ def test_base64_is_read_although_floats_were_asked_for(embed: KiloCodeEmbedding,
 )
 def test_a_vector_that_is_missing_is_an_error(embed: KiloCodeEmbedding, gateway: LocalGateway, rows: Any) -> None:
     gateway.script(*[reply(rows)] * 3)
-    with pytest.raises(MalformedReplyError, match="one vector for each"):
+    with pytest.raises(MalformedReplyError, match="vectors that can be used"):
         embed.get_text_embedding_batch(["a", "b"])
 
 
