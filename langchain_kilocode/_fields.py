@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +15,14 @@ from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
 from langchain_kilocode._connection import Memory, connection, hide_key, shared_in_copies, without_connections
 from langchain_kilocode._profile import to_profile
-from langchain_kilocode._settings import NOT_HERE, REQUEST_FIELDS, ProviderRouting, Reasoning, refuse_openai_settings
+from langchain_kilocode._settings import (
+    NOT_HERE,
+    REQUEST_FIELDS,
+    ProviderRouting,
+    Reasoning,
+    refuse_foreign_names,
+    refuse_openai_settings,
+)
 
 if TYPE_CHECKING:
     from kilocode_gateway.config import GatewayConfig
@@ -95,6 +103,7 @@ class GatewayChatModel(BaseChatOpenAI):
         }
         kept = {name: value for name, value in values.items() if name in fields and name not in NOT_HERE}
         refuse_openai_settings(given)
+        refuse_foreign_names(given, where=cls.__name__)
         wire.check_names((name for name in given if name not in fields), fields - NOT_HERE, where=cls.__name__)
         kept.update({name: value for name, value in given.items() if name in fields})
         kept["model_kwargs"] = {name: value for name, value in given.items() if name not in fields}
@@ -190,6 +199,7 @@ class GatewayChatModel(BaseChatOpenAI):
         update = None  # it may hold the key, which no traceback should show
         hide_key(changes)
         refuse_openai_settings(changes)
+        refuse_foreign_names(changes, where=type(self).__name__)
         wire.check_names(
             (name for name in changes if name not in type(self).model_fields),
             type(self).model_fields,
@@ -214,6 +224,27 @@ class GatewayChatModel(BaseChatOpenAI):
     def __getstate__(self) -> dict[Any, Any]:
         return without_connections(super().__getstate__())
 
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # The environment may say which gateway it is, so the settings alone do not tell whose answer a cache holds.
+        settings = super()._get_llm_string(stop=stop, **kwargs)
+        return f"{settings}---{json.dumps(self.gateway_config.identity)}"
+
+    def __repr_args__(self) -> Any:
+        """Show the model first, and nothing that the user did not set."""
+        # A traceback with local variables also shows objects that are not made yet.
+        if "model_name" not in self.__dict__:
+            return
+        yield "model", self.model_name
+        if self.base_url is not None:
+            yield "base_url", self.base_url
+        for name, value in super().__repr_args__():
+            if name == "metadata":
+                shown = {key: said for key, said in (value or {}).items() if key != "lc_versions"}
+                if shown:
+                    yield name, shown
+            elif name not in ("model_name", "base_url") and not (name == "model_kwargs" and not value):
+                yield name, value
+
     @property
     def lc_secrets(self) -> dict[str, str]:
         """The key, which serialized forms name and do not hold."""
@@ -221,5 +252,8 @@ class GatewayChatModel(BaseChatOpenAI):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """Say yes: `dumps` and `load` work, `load` with `valid_namespaces=["langchain_kilocode"]`."""
+        """Say yes: `dumps` and `load` work.
+
+        `load` needs `valid_namespaces=["langchain_kilocode"]` and `allowed_objects=[ChatKiloCode]`, both.
+        """
         return True

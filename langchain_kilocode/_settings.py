@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway import wire
+from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pydantic import BaseModel
 
 
 class ProviderRouting(TypedDict, total=False):
@@ -96,8 +102,26 @@ _NOT_HERE = {
     "tiktoken_model_name": "Tokens are estimated offline. Pass custom_get_token_ids=... to count them yourself",
     "stream_chunk_timeout": "Pass timeout=..., in seconds for each read",
     "default_query": "The gateway reads no query",
+    "disabled_params": "What is not set is not sent: leave the setting out, or give None in a call",
+    "client": "Pass http_client=... to use a client of your own",
+    "root_client": "Pass http_client=... to use a client of your own",
+    "async_client": "Pass http_async_client=... to use a client of your own",
+    "root_async_client": "Pass http_async_client=... to use a client of your own",
 }
 """Settings of the OpenAI base class that mean nothing here, with what to do instead."""
+
+_FOREIGN = {
+    "additional_kwargs": "Pass extra_body={...} for request fields",
+    "api_base": "Pass base_url=..., or set KILOCODE_BASE_URL",
+    "async_http_client": "Pass http_async_client=...",
+    "http_async": "Pass http_async_client=...",
+    "proxies": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",
+    "proxy": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",
+    "verify": "Pass http_client=httpx.Client(verify=...) and http_async_client=...",
+}
+"""Names that other libraries have for settings, with ours."""
+
+_DICTS = ("extra_body", "provider", "reasoning")
 
 NOT_HERE = frozenset(_NOT_HERE)
 
@@ -112,4 +136,45 @@ def refuse_openai_settings(given: dict[str, Any]) -> None:
     for name, advice in _NOT_HERE.items():
         if given.get(name):
             msg = f"ChatKiloCode does not use {name!r}. {advice}."
+            raise ConfigurationError(msg)
+
+
+def refuse_foreign_names(given: Iterable[str], *, where: str) -> None:
+    """Refuse a name that another library has for a setting.
+
+    Raises:
+        UnknownSettingError: With the name that it has here.
+
+    """
+    for name in given:
+        if name in _FOREIGN:
+            msg = f"{where} has no setting {name!r}. {_FOREIGN[name]}."
+            raise UnknownSettingError(msg)
+
+
+def check_call(model: BaseModel, given: Mapping[str, Any]) -> None:
+    """Check the names that a call gives to a model, and the dicts among the values.
+
+    Raises:
+        UnknownSettingError: If a name is no request field; with what to do instead.
+        ConfigurationError: If a value is no dict where one is needed.
+
+    """
+    made = type(model)
+    where = made.__name__
+    if unknown := [name for name in given if name not in wire.PARAMETERS and name not in CALL_NAMES]:
+        refuse_openai_settings({name: given[name] for name in unknown})
+        settings = {*made.model_fields, *(field.alias for field in made.model_fields.values())}
+        for name in unknown:
+            if name in settings:
+                msg = (
+                    f"{where}: {name!r} is a setting of the model, not of a call: "
+                    f"give it to {where}(...), or model_copy(update={{{name!r}: ...}})."
+                )
+                raise UnknownSettingError(msg)
+        refuse_foreign_names((name for name in unknown if name != "additional_kwargs"), where=f"A call of {where}")
+        wire.check_names(unknown, CALL_NAMES, where=where)
+    for name in _DICTS:
+        if (value := given.get(name)) is not None and not isinstance(value, dict):
+            msg = f"{name} must be a dict, got {type(value).__name__}."
             raise ConfigurationError(msg)

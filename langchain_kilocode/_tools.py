@@ -9,12 +9,22 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from kilocode_gateway.errors import ConfigurationError
 
+_FORMS = (
+    "A tool must be a function, a Pydantic class, a TypedDict, a LangChain tool, a JSON schema with a 'title', "
+    "or the wire's dict"
+)
+
 _PASSED_ON = ("cache_control", "defer_loading")
 """What a LangChain tool's `extras` may add to its definition."""
 
 
 def to_tool(tool: Any, strict: bool | None = None) -> dict[str, Any]:
-    """Give a tool as it goes over the wire."""
+    """Give a tool as it goes over the wire.
+
+    Raises:
+        ConfigurationError: If it is nothing that a tool can be made of.
+
+    """
     if (
         isinstance(tool, dict)
         and isinstance(tool.get("type"), str)
@@ -22,7 +32,16 @@ def to_tool(tool: Any, strict: bool | None = None) -> dict[str, Any]:
     ):
         # A provider's own tool, which runs there.
         return tool
-    formatted = convert_to_openai_tool(tool, strict=strict)
+    if not (isinstance(tool, (dict, BaseTool)) or callable(tool)):
+        msg = f"{_FORMS}, got {type(tool).__name__}."
+        raise ConfigurationError(msg)
+    try:
+        formatted = convert_to_openai_tool(tool, strict=strict)
+    except ValueError as error:
+        if not isinstance(tool, dict):
+            raise
+        msg = f"{_FORMS}, got dict with the fields {', '.join(map(str, tool)) or 'none'}."
+        raise ConfigurationError(msg) from error
     extras = getattr(tool, "extras", None) if isinstance(tool, BaseTool) else None
     if isinstance(extras, dict):
         formatted.update({name: extras[name] for name in _PASSED_ON if name in extras})

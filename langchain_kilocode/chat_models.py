@@ -14,11 +14,11 @@ from langchain_kilocode import _blocks, _structured
 from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._messages import to_wire
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
-from langchain_kilocode._settings import CALL_NAMES
+from langchain_kilocode._settings import CALL_NAMES, check_call
 from langchain_kilocode._tools import to_choice, to_tool, without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models import LanguageModelInput
@@ -187,7 +187,7 @@ class ChatKiloCode(GatewayChatModel):
         """Give the request as the transport takes it: the model's settings, the call's over them, and the messages."""
         if stop is not None:
             kwargs["stop"] = stop
-        self._check_call(kwargs)
+        check_call(self, kwargs)
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
         payload = wire.merge(self._default_params, call)
         schema = payload.get("response_format")
@@ -195,9 +195,6 @@ class ChatKiloCode(GatewayChatModel):
             payload["response_format"] = _structured.response_format(schema)
         payload["messages"] = to_wire(self._convert_input(input_).to_messages())
         return payload
-
-    def _check_call(self, kwargs: Iterable[str]) -> None:
-        wire.check_names(kwargs, CALL_NAMES, where=type(self).__name__)
 
     def _generate(
         self,
@@ -276,7 +273,7 @@ class ChatKiloCode(GatewayChatModel):
             UnknownSettingError: If a name is no request field.
 
         """
-        self._check_call(kwargs)
+        check_call(self, kwargs)
         return super().bind(**kwargs)
 
     def bind_tools(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from kilocode_gateway.errors import MalformedReplyError, UnknownSettingError
+from kilocode_gateway.errors import ConfigurationError, MalformedReplyError, UnknownSettingError
 from langchain_kilocode._connection import Memory, connection, hide_key, shared_in_copies, without_connections
+from langchain_kilocode._settings import refuse_foreign_names
 from langchain_kilocode.errors import LANGCHAIN_ERRORS
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
     def _check_names(cls, values: dict[str, Any]) -> Any:
         values = dict(values)
         hide_key(values)
+        refuse_foreign_names(values, where=cls.__name__)
         known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values() if field.alias)}
         for name in values:
             if name not in known:
@@ -133,9 +135,11 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         """Give one vector for each text, in the texts' order. No text, no request.
 
         Raises:
+            ConfigurationError: If it is no list of strings. Nothing is sent then.
             KiloCodeError: When the gateway refuses, or answers with something else than one vector for each text.
 
         """
+        _check_texts(texts)
         transport = self._transport()
         vectors: list[list[float]] = []
         for batch in self._batches(texts):
@@ -144,6 +148,7 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Do what `embed_documents` does, without blocking the event loop."""
+        _check_texts(texts)
         transport = self._transport()
         vectors: list[list[float]] = []
         for batch in self._batches(texts):
@@ -152,11 +157,11 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
 
     def embed_query(self, text: str) -> list[float]:
         """Give the vector of one text."""
-        return self.embed_documents([text])[0]
+        return self.embed_documents([_checked_query(text)])[0]
 
     async def aembed_query(self, text: str) -> list[float]:
         """Do what `embed_query` does, without blocking the event loop."""
-        return (await self.aembed_documents([text]))[0]
+        return (await self.aembed_documents([_checked_query(text)]))[0]
 
     def _batches(self, texts: list[str]) -> Iterator[list[str]]:
         return (texts[start : start + self.chunk_size] for start in range(0, len(texts), self.chunk_size))
@@ -207,3 +212,24 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
 
     def __getstate__(self) -> dict[Any, Any]:
         return without_connections(super().__getstate__())
+
+
+def _check_texts(texts: object) -> None:
+    if not isinstance(texts, (list, tuple)):
+        msg = f"embed_documents expects a list of strings, got {_kind(texts)}. One text alone goes to embed_query."
+        raise ConfigurationError(msg)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            msg = f"embed_documents expects a list of strings, got {_kind(text)} at position {position}."
+            raise ConfigurationError(msg)
+
+
+def _checked_query(text: object) -> str:
+    if not isinstance(text, str):
+        msg = f"embed_query expects a string, got {_kind(text)}. Several texts go to embed_documents."
+        raise ConfigurationError(msg)
+    return text
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kilocode_gateway import MalformedReplyError, track_usage
+from kilocode_gateway import ConfigurationError, MalformedReplyError, track_usage
 from kilocode_gateway.local import Reply
 from langchain_kilocode import KiloCodeEmbeddings
 
@@ -108,3 +108,35 @@ def test_copies(make: Any, again: Any) -> None:
     model = make(dimensions=4)
     assert again(model) == model
     assert again(model).embed_query("a") == model.embed_query("a")
+
+
+@pytest.mark.parametrize(
+    ("texts", "got"),
+    [
+        ("text", "got str"),
+        (b"text", "got bytes"),
+        (5, "got int"),
+        (None, "got None"),
+        ({"a": 1}, "got dict"),
+        ([1, 2], "got int at position 0"),
+        (["One.", None], "got None at position 1"),
+    ],
+)
+async def test_what_is_no_list_of_texts_is_refused(embed: Any, make: Any, gateway: Any, texts: Any, got: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"a list of strings.*{got}"):
+        await embed(make(), texts)
+    assert gateway.requests == []
+
+
+async def test_query_that_is_no_text_is_refused(make: Any, gateway: Any) -> None:
+    for wrong in (5, None, ["text"]):
+        with pytest.raises(ConfigurationError, match="embed_query expects a string, got"):
+            make().embed_query(wrong)
+        with pytest.raises(ConfigurationError, match="embed_query expects a string, got"):
+            await make().aembed_query(wrong)
+    assert gateway.requests == []
+
+
+async def test_tuple_of_texts(embed: Any, make: Any, gateway: Any) -> None:
+    assert len(await embed(make(), ("One.", "Two."))) == 2
+    assert gateway.last_request.json["input"] == ["One.", "Two."]

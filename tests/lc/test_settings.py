@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 import pytest
+from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumps, loads
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField
@@ -114,6 +115,72 @@ async def test_unknown_setting_is_refused_in_a_call(ask: Any, model: Any, gatewa
     assert gateway.requests == []
 
 
+MODEL_SETTINGS = (
+    *("api_key", "base_url", "default_headers", "timeout", "request_timeout", "max_retries", "organization_id"),
+    *(
+        "http_client",
+        "http_async_client",
+        "feature",
+        "rate_limiter",
+        "stop_sequences",
+        "output_version",
+        "model_kwargs",
+    ),
+)
+
+
+async def test_setting_of_the_model_is_refused_in_a_call(ask: Any, model: Any, gateway: Any) -> None:
+    for name in MODEL_SETTINGS:
+        with pytest.raises(
+            UnknownSettingError, match=f"'{name}' is a setting of the model, not of a call: give it"
+        ) as caught:
+            await ask(model, "Hello", **{name: SECRET})
+        assert "ChatKiloCode(...)" in str(caught.value)
+        assert f"model_copy(update={{'{name}': ...}})" in str(caught.value)
+        assert "extra_body" not in str(caught.value)
+        assert SECRET not in str(caught.value)
+        with pytest.raises(UnknownSettingError, match="not of a call"):
+            model.bind(**{name: SECRET})
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize("name", ["extra_body", "reasoning", "provider"])
+async def test_dict_is_needed_in_a_call(ask: Any, model: Any, gateway: Any, name: str) -> None:
+    for value, kind in ((3, "int"), ("high", "str"), ([], "list")):
+        with pytest.raises(ConfigurationError, match=f"{name} must be a dict, got {kind}"):
+            await ask(model, "Hello", **{name: value})
+        with pytest.raises(ConfigurationError, match="must be a dict"):
+            model.bind(**{name: value})
+    assert gateway.requests == []
+
+
+async def test_setting_of_openais_own_is_refused_in_a_call(ask: Any, model: Any) -> None:
+    with pytest.raises(ConfigurationError, match="does not use 'use_responses_api'"):
+        await ask(model, "Hello", use_responses_api=True)
+    with pytest.raises(ConfigurationError, match="does not use 'openai_api_key'"):
+        await ask(model, "Hello", openai_api_key=SECRET)
+
+
+@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings])
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    {
+        "api_base": "base_url",
+        "http_async": "http_async_client",
+        "async_http_client": "http_async_client",
+        "additional_kwargs": "extra_body",
+        "verify": "http_client",
+        "proxy": "http_client",
+    }.items(),
+)
+def test_name_from_another_library_is_refused_with_ours(make: Any, name: str, instead: str) -> None:
+    for value in (SECRET, None, False):
+        with pytest.raises(UnknownSettingError, match=f"has no setting '{name}'.*{instead}=") as caught:
+            make(**{name: value})
+        assert f"{{'{name}'" not in str(caught.value)
+        assert SECRET not in str(caught.value)
+
+
 def test_unknown_setting_of_embeddings() -> None:
     with pytest.raises(UnknownSettingError, match="'dimensions'"):
         KiloCodeEmbeddings(dimension=3)
@@ -128,12 +195,19 @@ def test_unknown_setting_of_embeddings() -> None:
         {"openai_proxy": "http://127.0.0.1:1"},
         {"model_kwargs": {"include": ["x"]}},
         {"stream_chunk_timeout": 3.0},
+        {"disabled_params": {"seed": None}},
+        *({name: object()} for name in ("client", "async_client", "root_client", "root_async_client")),
     ],
 )
 def test_settings_of_openais_own_are_refused_with_advice(setting: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="does not use") as caught:
         ChatKiloCode(**setting)
     assert SECRET not in str(caught.value)
+
+
+def test_empty_settings_of_openais_own_pass() -> None:
+    model = ChatKiloCode(disabled_params=None, client=None, async_client=None, root_client=None, root_async_client=None)
+    assert model == ChatKiloCode()
 
 
 @pytest.mark.parametrize(
@@ -281,6 +355,12 @@ def test_dumps_and_load(make_model: Any, gateway: Any) -> None:
             secrets_map={"KILOCODE_API_KEY": gateway.api_key},
         )
     assert loaded == model
+    for half in ({"allowed_objects": [ChatKiloCode]}, {"valid_namespaces": ["langchain_kilocode"]}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(ValueError, match=r"langchain_kilocode"):
+                loads(text, **half)
+    assert "allowed_objects=[ChatKiloCode]" in (ChatKiloCode.is_lc_serializable.__doc__ or "")
     assert loaded.invoke("Hello").text
 
 
@@ -291,6 +371,40 @@ async def test_configurable_fields(ask: Any, model: Any, gateway: Any) -> None:
     chosen = configurable.with_config(configurable={"model": "openai/gpt-5.4", "temperature": 0.1})
     await ask(chosen, "Hello")
     assert (gateway.last_request.json["model"], gateway.last_request.json["temperature"]) == ("openai/gpt-5.4", 0.1)
+
+
+def test_repr_tells_the_model_and_no_noise(model: Any, gateway: Any) -> None:
+    assert repr(ChatKiloCode()) == "ChatKiloCode(model='kilo/auto')"
+    shown = repr(model.model_copy(update={"temperature": 0.5, "metadata": {**model.metadata, "mine": 1}}))
+    assert shown.startswith(f"ChatKiloCode(model='{model.model_name}', base_url='{gateway.base_url}'")
+    assert "temperature=0.5" in shown
+    assert "metadata={'mine': 1}" in shown
+    assert gateway.api_key not in shown
+    assert not [noise for noise in ("lc_versions", "model_kwargs", "model_name") if noise in shown + str(model)]
+
+
+@pytest.mark.parametrize("ask", ["invoke", "ainvoke"], indirect=True)
+async def test_cache_does_not_mix_gateways(ask: Any, make_gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = InMemoryCache()
+    gateways = [make_gateway(), make_gateway()]
+    answers = []
+    for number, found in enumerate(gateways):
+        found.script(Reply.text(f"From {number}"))
+        monkeypatch.setenv("KILOCODE_BASE_URL", found.base_url)
+        monkeypatch.setenv("KILOCODE_API_KEY", SECRET)
+        for _ in range(2):
+            model = ChatKiloCode(model="a/b", cache=cache)
+            answers.append((await ask(model, "Hello")).text)
+    assert answers == ["From 0", "From 0", "From 1", "From 1"]
+    monkeypatch.setenv("KILOCODE_ORGANIZATION_ID", "org-2")
+    gateways[1].script(Reply.text("For org-2"))
+    assert (await ask(ChatKiloCode(model="a/b", cache=cache, api_key=SECRET), "Hello")).text == "For org-2"
+    assert [_asked(found) for found in gateways] == [1, 2]
+    assert SECRET not in repr(cache._cache)
+
+
+def _asked(gateway: Any) -> int:
+    return sum(request.path.endswith("completions") for request in gateway.requests)
 
 
 def test_no_connection_and_no_file_in_the_constructor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,6 +192,13 @@ def test_tool_choice_that_names_no_tool(model: Any) -> None:
         model.bind_tools([look], tool_choice="lok")
 
 
+@pytest.mark.parametrize("wrong", [3, "look", None, {"no": "name"}, [look]])
+def test_what_is_no_tool_is_refused(model: Any, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"A tool must be .*function.*Pydantic class.*got ") as caught:
+        model.bind_tools([wrong])
+    assert type(wrong).__name__ in str(caught.value)
+
+
 def test_no_tools_means_no_list(model: Any, gateway: Any) -> None:
     model.bind_tools([]).invoke("Go.")
     assert "tools" not in gateway.last_request.json
