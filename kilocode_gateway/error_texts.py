@@ -168,7 +168,9 @@ def _advise_rate(report: Report, _details: Mapping[str, Any], _context: Context)
     return "Wait and try again; fewer requests at once (max_concurrency, a rate limiter) or another model help."
 
 
-def _advise_upstream(report: Report, _details: Mapping[str, Any], _context: Context) -> str:
+def _advise_upstream(report: Report, _details: Mapping[str, Any], context: Context) -> str:
+    if context.model is None:
+        return "It may pass: try again later."
     if report.code in LASTING_CODES:
         return "Choose another model."
     return "It may pass: try again later, or choose another model or provider."

@@ -32,6 +32,6 @@ def kilo_gateway(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
         monkeypatch.setenv("KILOCODE_API_KEY", gateway.api_key)
         monkeypatch.setenv("KILOCODE_CACHE_DIR", str(tmp_path_factory.mktemp("kilocode")))
         # As if an earlier program had fetched the list of models: a test then meets one request for each call.
-        Catalog.discover()
+        Catalog.discover(refresh=True)
         gateway.clear()
         yield gateway

@@ -189,7 +189,7 @@ def test_a_failed_discovery_is_told_and_the_bundled_models_are_listed(here: Loca
     assert done.returncode == 0
     assert ids_in(done.stdout) == FAMILY
     warning, source = done.stderr.splitlines()
-    assert "bundled models stand in" in warning
+    assert "used instead: the bundled models" in warning
     assert source == "6 of 6 models, from bundled"
 
 

@@ -109,7 +109,7 @@ def test_a_loop_that_ends_amid_requests_ends_quietly(gateway: LocalGateway) -> N
             pass
     async def main():
         tasks = [asyncio.create_task(read()) for _ in range(6)]
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(2.0)
         return len(tasks)
     print(asyncio.run(main(), debug=False))
     gc.collect()
