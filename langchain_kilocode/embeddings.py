@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from kilocode_gateway.errors import ConfigurationError, MalformedReplyError, UnknownSettingError
+from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from langchain_kilocode._connection import Memory, connection, hide_key, shared_in_copies, without_connections
 from langchain_kilocode._settings import refuse_foreign_names
-from langchain_kilocode.errors import LANGCHAIN_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kilocode_gateway.config import GatewayConfig
     from kilocode_gateway.transport import Transport
-
-_PATH = "embeddings"
 
 
 class KiloCodeEmbeddings(BaseModel, Embeddings):
@@ -143,7 +140,7 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         transport = self._transport()
         vectors: list[list[float]] = []
         for batch in self._batches(texts):
-            vectors += self._vectors(transport.request("POST", _PATH, self._body(batch)), len(batch))
+            vectors += transport.embed(batch, model=self.model, settings=self._fields())
         return vectors
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -152,7 +149,7 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         transport = self._transport()
         vectors: list[list[float]] = []
         for batch in self._batches(texts):
-            vectors += self._vectors(await transport.arequest("POST", _PATH, self._body(batch)), len(batch))
+            vectors += await transport.aembed(batch, model=self.model, settings=self._fields())
         return vectors
 
     def embed_query(self, text: str) -> list[float]:
@@ -166,27 +163,8 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
     def _batches(self, texts: list[str]) -> Iterator[list[str]]:
         return (texts[start : start + self.chunk_size] for start in range(0, len(texts), self.chunk_size))
 
-    def _body(self, texts: list[str]) -> dict[str, Any]:
-        # OpenAI's client asks for base64, which not every upstream honours.
-        fields = {"dimensions": self.dimensions, "provider": self.provider}
-        given = {name: value for name, value in fields.items() if value is not None}
-        return {"model": self.model, "input": texts, "encoding_format": "float", **given, **(self.extra_body or {})}
-
-    def _vectors(self, payload: dict[str, Any], wanted: int) -> list[list[float]]:
-        rows = payload.get("data")
-        found = {}
-        for position, row in enumerate(rows if isinstance(rows, list) else ()):
-            index = row.get("index") if isinstance(row, dict) else None
-            vector = row.get("embedding") if isinstance(row, dict) else None
-            if isinstance(vector, list):
-                found[index if isinstance(index, int) else position] = vector
-        if set(found) == set(range(wanted)):
-            return [found[index] for index in range(wanted)]
-        msg = (
-            f"The gateway was asked for {wanted} embeddings of {self.model!r} and its answer holds "
-            f"{len(found)} that can be used. Its fields are {', '.join(payload) or 'none'}."
-        )
-        raise LANGCHAIN_ERRORS[MalformedReplyError](msg, model=self.model)
+    def _fields(self) -> dict[str, Any]:
+        return {"dimensions": self.dimensions, "provider": self.provider, **(self.extra_body or {})}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "api_key":

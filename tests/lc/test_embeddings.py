@@ -89,7 +89,7 @@ async def test_nothing_to_embed(embed: Any, make: Any, gateway: Any) -> None:
 )
 async def test_wrong_answer(embed: Any, make: Any, gateway: Any, data: Any) -> None:
     gateway.script(Reply.raw(200, {"object": "list", "data": data, "model": "m"}))
-    with pytest.raises(MalformedReplyError, match="asked for 1 embedding"):
+    with pytest.raises(MalformedReplyError, match="vectors that can be used for 1 texts"):
         await embed(make(), ["a"])
 
 
