@@ -108,8 +108,8 @@ class GatewayConfig:
         return cls(
             api_key=key,
             base_url=checked_base_url(_text(base_url) or _first((BASE_URL_VARIABLE,)) or DEFAULT_BASE_URL),
-            organization_id=_header_value(_text(organization_id) or _first(ORGANIZATION_VARIABLES), "organization id"),
-            feature=_header_value(_text(feature) or _first((FEATURE_VARIABLE,)), "feature"),
+            organization_id=header_value(_text(organization_id) or _first(ORGANIZATION_VARIABLES), "organization id"),
+            feature=header_value(_text(feature) or _first((FEATURE_VARIABLE,)), "feature"),
             api_key_from_env=key is not None and given is None,
         )
 
@@ -240,7 +240,13 @@ def _fault(key: Secret | None) -> str:
     )
 
 
-def _header_value(value: str | None, what: str) -> str | None:
+def header_value(value: str | None, what: str) -> str | None:
+    """Give a value that can stand in a header.
+
+    Raises:
+        ConfigurationError: If it holds anything but printable ASCII.
+
+    """
     if value is not None and not (value.isascii() and value.isprintable()):
         msg = f"The {what} must be printable ASCII, got {value!r}."
         raise ConfigurationError(msg)

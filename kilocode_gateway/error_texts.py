@@ -24,6 +24,7 @@ from kilocode_gateway.errors import (
     TimeoutExceededError,
     UpstreamError,
 )
+from kilocode_gateway.policy import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -62,7 +63,13 @@ class Context:
     reveal: Callable[[], str] | None = field(default=None, repr=False)
     """Gives the key, so that an answer that repeats it is cleaned before it becomes an error."""
     limits: Mapping[str, float | None] | None = None
-    """The time limits of the request, in seconds, by their names in the HTTP library."""
+    """The time limits of each step, in seconds, by their names in the HTTP library."""
+    deadline: Deadline = field(default_factory=Deadline)
+    """The time limits of the whole call."""
+    failed: tuple[dict[str, Any], ...] = ()
+    """What is told of the models that failed before this one was asked instead."""
+    may_fall_back: bool = False
+    """Whether another model stands ready, so that a stream counts as begun with its first token only."""
 
     def make(self, kind: type[KiloCodeError], message: str, **facts: Any) -> KiloCodeError:
         """Build an error of the table's class for `kind`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _MAX_BODY = 4000
 
@@ -80,6 +80,15 @@ class KiloCodeError(Exception):
         if attempts > 1:
             self.details["attempts"] = attempts
             self.message += f" {attempts} attempts were made."
+            self.args = (self.message,)
+        return self
+
+    def with_failed_models(self, failed: Sequence[Mapping[str, Any]]) -> KiloCodeError:
+        """Say which models failed before this one, and give the error back."""
+        if failed:
+            self.details["failed_models"] = list(failed)
+            before = ", ".join(f"{one['model']!r} ({one['error']})" for one in failed)
+            self.message += f" It was asked because others had failed before: {before}."
             self.args = (self.message,)
         return self
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from kilocode_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kilocode_gateway.errors import KiloCodeError
 
 Timeouts = dict[str, "float | None"]
@@ -17,6 +21,8 @@ Timeouts = dict[str, "float | None"]
 CONNECT_SECONDS = 10.0
 _LONGEST = 1e8
 """Seconds (three years) that the operating system's clocks can still count; a longer limit is none."""
+_SHORTEST = 0.001
+"""Seconds: a limit of none at all would mean something else to the HTTP library."""
 _MOST_DOUBLINGS = 30
 
 
@@ -55,6 +61,106 @@ class RetryPolicy:
         elif seconds > self.longest_asked:
             return None
         return None if time_left is not None and seconds >= time_left else seconds
+
+
+class Deadline:
+    """When a call must have ended, and by when its first token must be here: counted from now, waits included.
+
+    The time limits of the HTTP library hold for each read, so a gateway that sends keep-alive comments for ever never
+    exceeds them.
+
+    Args:
+        first_token: Seconds until something of the answer must be here, None for no limit.
+        total: Seconds until the answer must be complete, None for no limit.
+        name: What the setting of `total` is called.
+
+    """
+
+    __slots__ = ("_begin", "_first_token", "_has_begun", "_name", "_total")
+
+    def __init__(
+        self, *, first_token: float | None = None, total: float | None = None, name: str = "total_timeout"
+    ) -> None:
+        self._begin = time.monotonic()
+        self._name = name
+        self._first_token = first_token
+        self._total = total
+        self._has_begun = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is a limit."""
+        return self._first_token is not None or self._total is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        left = self.left()
+        return left is not None and left <= 0
+
+    def left(self) -> float | None:
+        """Give the seconds until the nearer limit; None where there is none any more."""
+        limits = [seconds for seconds in (self._limit_of_beginning, self._total) if seconds is not None]
+        return self._begin + min(limits) - time.monotonic() if limits else None
+
+    def first_token_came(self) -> None:
+        """Say that the answer has begun: from now on only the total limit holds."""
+        self._has_begun = True
+
+    def exceeded(self) -> tuple[str, float]:
+        """Give the name of the limit that ran out, and its seconds."""
+        first, total = self._first_token, self._total
+        if total is not None and (first is None or self._has_begun or total <= first):
+            return self._name, total
+        return "first_token_timeout", first or 0.0
+
+    @property
+    def _limit_of_beginning(self) -> float | None:
+        return None if self._has_begun else self._first_token
+
+    def within(self, timeouts: Timeouts) -> Mapping[str, float | None]:
+        """Give the limits for each step, none longer than what is left of the call when that step begins."""
+        return _Shortened(timeouts, self) if self.is_set else timeouts
+
+
+class _Shortened(Mapping[str, "float | None"]):
+    """Time limits that are looked up when a step begins: the HTTP library asks for each by its name then."""
+
+    def __init__(self, timeouts: Timeouts, deadline: Deadline) -> None:
+        self._timeouts = timeouts
+        self._deadline = deadline
+
+    def __getitem__(self, name: str) -> float | None:
+        seconds, left = self._timeouts[name], self._deadline.left()
+        if left is None:
+            return seconds
+        left = max(left, _SHORTEST)
+        return left if seconds is None else min(seconds, left)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._timeouts)
+
+    def __len__(self) -> int:
+        return len(self._timeouts)
+
+
+def seconds_of(seconds: object, name: str) -> float | None:
+    """Read a limit for a whole call.
+
+    Args:
+        seconds: A positive number, or None for no limit.
+        name: The setting's name, for the error's text.
+
+    Raises:
+        ConfigurationError: If it is something else.
+
+    """
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        msg = f"{name} must be a positive number of seconds, or None for no limit, got {seconds!r}."
+        raise ConfigurationError(msg)
+    return _countable(float(seconds))
 
 
 def timeouts_of(timeout: object) -> Timeouts:

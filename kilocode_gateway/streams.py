@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from kilocode_gateway.http import AsyncOpenAnswer, OpenAnswer
+    from kilocode_gateway.answers import AsyncOpenAnswer, OpenAnswer
+    from kilocode_gateway.error_texts import Context
 
 _log = logging.getLogger("kilocode_gateway")
 
@@ -42,7 +43,7 @@ class AnswerDecoder:
     no white space tells.
     """
 
-    __slots__ = ("_beginning", "_events", "_json", "_opened", "_requested", "answer", "reader")
+    __slots__ = ("_awaits_first", "_beginning", "_events", "_json", "_opened", "_requested", "answer", "reader")
 
     def __init__(self, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> None:
         self.reader = wire.StreamReader()
@@ -50,6 +51,7 @@ class AnswerDecoder:
         """The whole answer, once it is complete."""
         self._opened = opened
         self._requested = requested_model
+        self._awaits_first = True
         self._beginning = b""
         self._events: EventDecoder | None = None
         self._json: list[bytes] | None = None
@@ -82,6 +84,9 @@ class AnswerDecoder:
             for chunk in self._events.feed(data):
                 delta = self._read(chunk)
                 if delta is not None:
+                    if self._awaits_first:
+                        self._awaits_first = False
+                        self._opened.context.deadline.first_token_came()
                     yield delta
         except NotJSONError as exc:
             beginning = str(exc)
@@ -111,7 +116,7 @@ class AnswerDecoder:
                 yield delta
         if not self.reader.is_complete and self._json is None:
             raise self._incomplete()
-        self.answer = self.reader.completion(self._requested)
+        self.answer = _with_failures(self.reader.completion(self._requested), self._opened.context)
         usage.record(self.answer.model, self.answer.usage)
         yield self.reader.last()
 
@@ -161,6 +166,7 @@ class Stream:
     def __init__(self, opened: OpenAnswer, requested_model: str) -> None:
         self._opened = opened
         self._decoder = AnswerDecoder(opened, requested_model)
+        self._first: wire.Delta | None = None
         # The generator must not know this object: dropping the last reference to it then closes the connection at once.
         self._pieces = _pieces(opened, self._decoder)
 
@@ -169,10 +175,22 @@ class Stream:
         """The whole answer; None until the stream has ended."""
         return self._decoder.answer
 
+    def begin(self) -> None:
+        """Wait for the first token, and keep it for the reader.
+
+        Raises:
+            KiloCodeError: If the answer ends in an error before it.
+
+        """
+        self._first = next(self)
+
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> wire.Delta:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         try:
             return next(self._pieces)
         except KiloCodeError as exc:
@@ -189,6 +207,7 @@ class Stream:
 
     def close(self) -> None:
         """Stop reading and close the connection."""
+        self._first = None
         try:
             self._pieces.close()
         except ValueError:
@@ -236,6 +255,7 @@ class AsyncStream:
     def __init__(self, opened: AsyncOpenAnswer, requested_model: str) -> None:
         self._opened = opened
         self._decoder = AnswerDecoder(opened, requested_model)
+        self._first: wire.Delta | None = None
         self._pieces = _apieces(opened, self._decoder)
         self._loop = asyncio.get_running_loop()
 
@@ -244,10 +264,17 @@ class AsyncStream:
         """The whole answer; None until the stream has ended."""
         return self._decoder.answer
 
+    async def begin(self) -> None:
+        """Do what `Stream.begin` does, without blocking the event loop."""
+        self._first = await anext(self)
+
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> wire.Delta:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         try:
             return await anext(self._pieces)
         except KiloCodeError as exc:
@@ -264,6 +291,7 @@ class AsyncStream:
 
     async def aclose(self) -> None:
         """Stop reading and close the connection."""
+        self._first = None
         with contextlib.suppress(RuntimeError):
             # Another task may be inside the generator; the closed connection ends it.
             await self._pieces.aclose()
@@ -310,9 +338,10 @@ async def _apieces(opened: AsyncOpenAnswer, decoder: AnswerDecoder) -> AsyncGene
         await opened.aclose()
 
 
-def forget_frames(error: KiloCodeError) -> None:
+def forget_frames(error: KiloCodeError) -> KiloCodeError:
     """Forget where an error came from: those frames hold the answer, which may repeat the key."""
     error.__traceback__ = None
+    return error
 
 
 def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str, Any]:
@@ -355,11 +384,21 @@ def read_choices(
 
     """
     try:
-        return wire.read_completions(payload, requested_model)
+        answers = wire.read_completions(payload, requested_model)
     except ValueError as exc:
         reason = str(exc)
+    else:
+        return [_with_failures(answer, opened.context) for answer in answers]
     msg = f"The answer from {opened.context.url} has {reason}; its fields are {', '.join(payload) or 'none'}."
     raise opened.context.make(MalformedReplyError, msg, status=opened.status, body=payload)
+
+
+def _with_failures(answer: wire.Completion, context: Context) -> wire.Completion:
+    """Tell in an answer which models had failed before the one that gave it."""
+    if context.failed:
+        answer.fallback_model = context.model
+        answer.failed_models = list(context.failed)
+    return answer
 
 
 def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> list[wire.Completion]:

@@ -1,13 +1,16 @@
 """Talks to the gateway: dicts in, answers out, sync and async, whole and streamed.
 
-Chat, embeddings and the command line all go through here; the one function that opens a request is `Transport._plan`.
+Chat, embeddings and the command line all go through here; `Transport._plan` is the one function that decides what is
+sent.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
@@ -23,19 +26,26 @@ from kilocode_gateway.errors import (
     MalformedReplyError,
     ModelNotFoundError,
 )
-from kilocode_gateway.http import AsyncOpenAnswer, Call, OpenAnswer, aopen_answer, open_answer
+from kilocode_gateway.fallbacks import another_may_help, told
+from kilocode_gateway.http import Call, aopen_answer, open_answer
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
-from kilocode_gateway.policy import RetryPolicy, timeouts_of
+from kilocode_gateway.options import CallOptions, without_options
+from kilocode_gateway.policy import Deadline, RetryPolicy, timeouts_of
 from kilocode_gateway.streams import AsyncStream, Stream, forget_frames, read_body, read_payload
 from kilocode_gateway.wire.embeddings import embeddings_body, read_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
+    from kilocode_gateway.answers import AsyncOpenAnswer, OpenAnswer
     from kilocode_gateway.config import GatewayConfig
 
-    _Outcome = OpenAnswer | AsyncOpenAnswer | KiloCodeError
-    _Plan = Generator[Call, _Outcome, _Outcome]
+    _Plan = Generator["Call", Any, Any]
+    """Gives calls, is told what each came to (an answer or an error), and ends with what counts."""
+
+T = TypeVar("T")
+
+_log = logging.getLogger("kilocode_gateway")
 
 CHAT = "chat/completions"
 EMBEDDINGS = "embeddings"
@@ -95,7 +105,8 @@ class Transport:
         """Ask for one whole answer.
 
         Args:
-            body: The request: `model` as the user wrote it, `messages`, parameters, and `extra_body`.
+            body: The request: `model` as the user wrote it, `messages`, parameters, `extra_body`, and the call's
+                options (`wire.OPTIONS`), which are not sent.
 
         Raises:
             KiloCodeError: Of the class that the error table names.
@@ -109,29 +120,40 @@ class Transport:
 
     def completions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
         """Ask for whole answers: as many as `n` says. The usage stands with the first."""
-        opened = self._open(self._plan(CHAT, body))
-        try:
-            return read_body(opened.read(), opened, body["model"])
-        except KiloCodeError as exc:
-            forget_frames(exc)
-            raise
+        return self._run(self._plan(CHAT, body), lambda opened: read_body(opened.read(), opened, body["model"]))
 
     async def acompletions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
         """Do what `completions` does, without blocking the event loop."""
-        opened = await self._aopen(self._plan(CHAT, body))
-        try:
+
+        async def read(opened: AsyncOpenAnswer) -> list[wire.Completion]:
             return read_body(await opened.read(), opened, body["model"])
-        except KiloCodeError as exc:
-            forget_frames(exc)
-            raise
+
+        return await self._arun(self._plan(CHAT, body), read)
 
     def stream(self, body: Mapping[str, Any]) -> Stream:
-        """Ask for an answer piece by piece. The request is sent now; the first bytes are here when this returns."""
-        return Stream(self._open(self._plan(CHAT, body, stream=True)), body["model"])
+        """Ask for an answer piece by piece.
+
+        The request is sent now. The first bytes are here when this returns; with `fallback_models`, the first token.
+        """
+
+        def begin(opened: OpenAnswer) -> Stream:
+            stream = Stream(opened, body["model"])
+            if opened.context.may_fall_back:
+                stream.begin()
+            return stream
+
+        return self._run(self._plan(CHAT, body, stream=True), begin)
 
     async def astream(self, body: Mapping[str, Any]) -> AsyncStream:
         """Do what `stream` does, without blocking the event loop."""
-        return AsyncStream(await self._aopen(self._plan(CHAT, body, stream=True)), body["model"])
+
+        async def begin(opened: AsyncOpenAnswer) -> AsyncStream:
+            stream = AsyncStream(opened, body["model"])
+            if opened.context.may_fall_back:
+                await stream.begin()
+            return stream
+
+        return await self._arun(self._plan(CHAT, body, stream=True), begin)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask for anything else that answers with a JSON object, such as embeddings or the balance.
@@ -142,21 +164,18 @@ class Transport:
             body: Sent as JSON. A `model` in it may be any reference form.
 
         """
-        opened = self._open(self._plan(path, body, method=method))
-        try:
-            return self._recorded(read_payload(opened.read(), opened), body)
-        except KiloCodeError as exc:
-            forget_frames(exc)
-            raise
+        return self._run(
+            self._plan(path, body, method=method),
+            lambda opened: self._recorded(read_payload(opened.read(), opened), body),
+        )
 
     async def arequest(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Do what `request` does, without blocking the event loop."""
-        opened = await self._aopen(self._plan(path, body, method=method))
-        try:
+
+        async def read(opened: AsyncOpenAnswer) -> dict[str, Any]:
             return self._recorded(read_payload(await opened.read(), opened), body)
-        except KiloCodeError as exc:
-            forget_frames(exc)
-            raise
+
+        return await self._arun(self._plan(path, body, method=method), read)
 
     def embed(self, texts: list[str], *, model: str, settings: Mapping[str, Any] | None = None) -> list[list[float]]:
         """Ask for the vectors of some texts, in one request.
@@ -190,47 +209,78 @@ class Transport:
         )
         raise self.errors.get(MalformedReplyError, MalformedReplyError)(msg, model=model)
 
-    def _open(self, plan: _Plan) -> OpenAnswer:
+    def _run(self, plan: _Plan, read: Callable[[OpenAnswer], T]) -> T:
+        """Carry a plan out. An error of an answer that had begun to arrive is told to the plan like any other."""
         outcome: Any = None
         while True:
             call, done = _advance(plan, outcome)
             if call is None:
                 break
             outcome = open_answer(call, self._policy, self._client)
+            if not isinstance(outcome, KiloCodeError):
+                try:
+                    outcome = read(outcome)
+                except KiloCodeError as exc:
+                    outcome = forget_frames(exc)
         if isinstance(done, KiloCodeError):
             raise done
-        return done  # type: ignore[no-any-return]  # the plan gives back what it was sent
+        return done  # type: ignore[no-any-return]  # the plan gives back what it was told
 
-    async def _aopen(self, plan: _Plan) -> AsyncOpenAnswer:
+    async def _arun(self, plan: _Plan, read: Callable[[AsyncOpenAnswer], Awaitable[T]]) -> T:
+        """Do what `_run` does, without blocking the event loop."""
         outcome: Any = None
         while True:
             call, done = _advance(plan, outcome)
             if call is None:
                 break
             outcome = await aopen_answer(call, self._policy, self._async_client)
+            if not isinstance(outcome, KiloCodeError):
+                try:
+                    outcome = await read(outcome)
+                except KiloCodeError as exc:
+                    outcome = forget_frames(exc)
         if isinstance(done, KiloCodeError):
             raise done
-        return done  # type: ignore[no-any-return]  # the plan gives back what it was sent
+        return done  # type: ignore[no-any-return]  # the plan gives back what it was told
 
     def _plan(self, path: str, body: Mapping[str, Any] | None, *, method: str = "POST", stream: bool = False) -> _Plan:
-        """Decide what is sent, without doing any I/O: gives calls, is told their outcomes, ends with what counts.
+        """Decide what is sent, without doing any I/O: the model that was asked for, then those that stand in for it."""
+        if body is None or ("model" not in body and path != CHAT):
+            return (yield self._call(_Request(method, path, body), model=None))
+        options = CallOptions.read(body)
+        deadline = options.deadline(stream=stream)
+        request = _Request(method, path, without_options(body), options, deadline, stream=stream)
+        models = (request.model, *options.fallback_models)
+        failed: list[dict[str, Any]] = []
+        for position, model in enumerate(models, start=1):
+            request.failed, request.may_fall_back = tuple(failed), position < len(models)
+            try:
+                outcome = yield from self._ask(request, model)
+            except KiloCodeError as exc:
+                raise exc.with_failed_models(failed) from None
+            if not request.may_fall_back or deadline.is_over or not another_may_help(outcome, begun=not stream):
+                break
+            failed.append(told(outcome))
+            _log.warning("The model %r failed (%s): %r is asked instead.", model, failed[-1]["error"], models[position])
+        return outcome.with_failed_models(failed) if isinstance(outcome, KiloCodeError) else outcome
+
+    def _ask(self, request: _Request, reference: str) -> _Plan:
+        """Ask one model.
 
         `kilo/auto` and its kin have been renamed on newer gateways. What this gateway's own model list says decides;
         where it says nothing the old name is sent, and the new one after a model-not-found answer.
         """
-        if body is None or ("model" not in body and path != CHAT):
-            return (yield self._call(method, path, body, model=None))
         catalog = Catalog.at_hand(self.config)
-        wanted = parse_model_ref(body.get("model", ""))
+        wanted = parse_model_ref(reference)
         model = self._known_as(wanted, catalog)
         self._check_paid(model, catalog)
         usage.check_budget(self.errors.get(BudgetExceededError, BudgetExceededError))
-        outcome = yield self._call(method, path, body, model=model, stream=stream, catalog=catalog)
+        outcome = yield self._call(request, model=model, reference=reference, catalog=catalog)
         if wanted not in SUCCESSORS or not _is_unknown(outcome):
             return outcome
         # What was known of this gateway's names was wrong, or nothing was: the other name is tried once.
         other = wanted if model != wanted else SUCCESSORS[wanted]
-        outcome = yield self._call(method, path, body, model=other, stream=stream, catalog=catalog, warn=False)
+        outcome = yield self._call(request, model=other, reference=reference, catalog=catalog, warn=False)
         if not _is_unknown(outcome):
             (_renamed.discard if other == wanted else _renamed.add)((self.config.base_url, wanted))
         return outcome
@@ -257,23 +307,25 @@ class Transport:
 
     def _call(
         self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
+        request: _Request,
         *,
         model: str | None,
-        stream: bool = False,
+        reference: str | None = None,
         catalog: Catalog | None = None,
         warn: bool = True,
     ) -> Call:
-        url = self.config.url(path)
+        url, path, body = self.config.url(request.path), request.path, request.body
         content = None
-        headers = self.config.headers(self._headers)
+        headers = self.config.headers(request.options.headers(self._headers))
         if body is not None:
             shaped = body
             if model is not None:
                 chat = path == CHAT
-                shaped = wire.shape(body, model=model, stream=stream, warn=warn) if chat else {**body, "model": model}
+                shaped = (
+                    wire.shape(body, model=model, stream=request.stream, warn=warn)
+                    if chat
+                    else {**body, "model": model}
+                )
             content = _encoded(shaped)
             headers["Content-Type"] = "application/json"
         context = Context(
@@ -281,20 +333,44 @@ class Transport:
             model=model,
             authenticated=self._key is not None,
             errors=self.errors,
-            requested=body.get("model") if body is not None else None,
+            requested=reference,
             about="embeddings" if path == EMBEDDINGS else "chat",
             key_source="came from the environment" if self.config.api_key_from_env else "was given as api_key",
             suggest=catalog.nearest if catalog is not None else None,
             limits=self._timeouts,
+            deadline=request.deadline,
+            failed=request.failed,
+            may_fall_back=request.may_fall_back,
             reveal=self._key.reveal if self._key is not None else None,
         )
-        return Call(method, url, headers, content, self._timeouts, context)
+        return Call(request.method, url, headers, content, self._timeouts, context)
 
     def _recorded(self, payload: dict[str, Any], body: Mapping[str, Any] | None) -> dict[str, Any]:
         used = wire.Usage.read(payload.get("usage"))
         if body is not None and "model" in body:
             usage.record(str(payload.get("model") or body["model"]), used)
         return payload
+
+
+@dataclass(slots=True)
+class _Request:
+    """What a plan is about to send, to one model after the other."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None
+    options: CallOptions = field(default_factory=CallOptions)
+    deadline: Deadline = field(default_factory=Deadline)
+    stream: bool = False
+    failed: tuple[dict[str, Any], ...] = ()
+    """What is told of the models before this one."""
+    may_fall_back: bool = False
+    """Whether another model stands ready."""
+
+    @property
+    def model(self) -> str:
+        """The model as the user wrote it."""
+        return (self.body or {}).get("model", "")  # type: ignore[no-any-return]  # checked where it is parsed
 
 
 def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -309,9 +385,9 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _OURS}
 
 
-def _advance(plan: _Plan, outcome: OpenAnswer | AsyncOpenAnswer | KiloCodeError | None) -> tuple[Call | None, Any]:
+def _advance(plan: _Plan, outcome: object) -> tuple[Call | None, Any]:
     try:
-        return plan.send(outcome), None  # type: ignore[arg-type]  # None begins the plan
+        return plan.send(outcome), None  # None begins the plan
     except StopIteration as end:
         return None, end.value
 

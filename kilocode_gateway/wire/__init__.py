@@ -13,9 +13,11 @@ from kilocode_gateway.wire.reply import (
     read_completions,
 )
 from kilocode_gateway.wire.request import shape
-from kilocode_gateway.wire.settings import PARAMETERS, check_names, merge
+from kilocode_gateway.wire.settings import NAMES, OPTIONS, PARAMETERS, check_names, merge
 
 __all__ = [
+    "NAMES",
+    "OPTIONS",
     "PARAMETERS",
     "Completion",
     "Delta",

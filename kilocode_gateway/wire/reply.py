@@ -70,6 +70,10 @@ class Completion:
     system_fingerprint: str | None = None
     service_tier: str | None = None
     usage: Usage | None = None
+    fallback_model: str | None = None
+    """The id of the fallback model that was asked in the end; None where the model that was asked for answered."""
+    failed_models: list[dict[str, Any]] = field(default_factory=list)
+    """The models that had failed before, in order: each {"model", "error", "status", "code", "message"}."""
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
     """The whole reply as it came; for a stream, the reply that would have said the same at once."""
 

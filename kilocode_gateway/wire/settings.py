@@ -61,11 +61,27 @@ PARAMETERS: dict[str, str] = {
 }
 """Request fields of `chat/completions` and what each does (gateway documentation and server source, 2026)."""
 
+OPTIONS: dict[str, str] = {
+    "fallback_models": (
+        "Models to ask, in this order, when the one before fails: the provider behind it, an overload, a retired "
+        "model. Only before the first token."
+    ),
+    "first_token_timeout": (
+        "Seconds until something of a streamed answer must be here, counted from the call, retries and waits included."
+    ),
+    "mode": "What the request is for, such as plan, ask, code or debug: a hint for kilo-auto/frontier.",
+    "task_id": "The conversation's name: requests with the same one share the prompt cache.",
+    "total_timeout": "Seconds until the answer must be complete, counted from the call, retries and waits included.",
+}
+"""Settings of a call that are no fields of its request, and what each does."""
+
+NAMES = {**PARAMETERS, **OPTIONS}
+"""Everything that a call takes by name."""
+
 _REFUSED: dict[str, str] = {
     "models": (
         "the gateway deletes OpenRouter's `models` list without a word, so the fallback that it promises would not "
-        "be there. Choose one model, and call another when it fails: with_fallbacks in LangChain, or "
-        "`except KiloCodeError`"
+        "be there. Give fallback_models=[...]: the next model is then asked from here"
     ),
     "providerOptions": "the gateway answers 400 to `providerOptions`. Use `provider`",
 }
@@ -77,14 +93,14 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
 
     Args:
         given: The names that came.
-        known: Further names that are fine there, beside `PARAMETERS`.
+        known: Further names that are fine there, beside `NAMES`.
         where: What they were given to, as the message calls it: `ChatKiloCode`.
 
     Raises:
         UnknownSettingError: With the nearest known name, or else how to send a field that only the gateway knows.
 
     """
-    unknown = [name for name in given if name not in PARAMETERS]
+    unknown = [name for name in given if name not in NAMES]
     if not unknown:
         return
     others = set(known)
@@ -94,7 +110,7 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
         if name in _REFUSED:
             msg = f"{where} does not take {name!r}: {_REFUSED[name]}."
             raise UnknownSettingError(msg)
-        near = difflib.get_close_matches(name, [*PARAMETERS, *others], n=1, cutoff=0.75)
+        near = difflib.get_close_matches(name, [*NAMES, *others], n=1, cutoff=0.75)
         passed_on = f"A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
         hint = f"Did you mean {near[0]!r}?" if near else passed_on
         msg = f"{where} has no setting {name!r}. {hint}"
