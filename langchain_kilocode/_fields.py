@@ -13,11 +13,13 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from kilocode_gateway import __version__, wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.options import CallOptions
 from langchain_kilocode._connection import Memory, connection, hide_key, shared_in_copies, without_connections
 from langchain_kilocode._profile import to_profile
 from langchain_kilocode._settings import (
     NOT_HERE,
     REQUEST_FIELDS,
+    Mode,
     ProviderRouting,
     Reasoning,
     refuse_foreign_names,
@@ -49,6 +51,12 @@ class GatewayChatModel(BaseChatOpenAI):
     """Seconds for each read, a pair (connect, read), an httpx `Timeout`, or None for no limit."""
     max_retries: int | None = 2
     """Attempts after the first, for errors that may pass."""
+    first_token_timeout: float | None = None
+    """Seconds until something of a streamed answer must be here, counted from the call, retries and waits included.
+    It holds although the gateway sends keep-alive comments, which a read's `timeout` never sees the end of. An answer
+    that comes whole has `total_timeout`."""
+    total_timeout: float | None = None
+    """Seconds until the answer must be complete, counted from the call, retries and waits included."""
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers for each request. They may hold secrets, so they are neither shown nor serialized."""
     http_client: Any | None = Field(default=None, exclude=True, repr=False)
@@ -56,6 +64,16 @@ class GatewayChatModel(BaseChatOpenAI):
     http_async_client: Any | None = Field(default=None, exclude=True, repr=False)
     """The same for async calls."""
 
+    fallback_models: list[str] | None = None
+    """Models to ask, in this order, when the one before fails: its provider is down or overloaded, or it is retired.
+    Only before the first token. `response_metadata` then has `fallback_model`, the one that was asked in the end, and
+    `failed_models`. It is done here: the gateway deletes OpenRouter's `models` list (server source, 2026)."""
+    mode: Mode | None = None
+    """What the request is for, such as `plan` or `code`: the hint by which `kilo-auto/frontier`, and older gateways'
+    `kilo/auto`, choose between models. Sent as the header `x-kilocode-mode` (server source, 2026)."""
+    task_id: str | None = None
+    """The conversation's name. Requests with the same one go to the same provider and share its prompt cache. Sent as
+    the header `X-KILOCODE-TASKID`; the gateway then overwrites `prompt_cache_key` (server source, February 2026)."""
     provider: ProviderRouting | None = None
     """Which providers may serve. Settings of a call are merged into it, key by key."""
     reasoning: Reasoning | None = None  # type: ignore[assignment]  # a closer type than the base's dict
@@ -102,6 +120,7 @@ class GatewayChatModel(BaseChatOpenAI):
             **{name: value for name, value in values.items() if name not in fields},
         }
         kept = {name: value for name, value in values.items() if name in fields and name not in NOT_HERE}
+        CallOptions.read({**values, **given})
         refuse_openai_settings(given)
         refuse_foreign_names(given, where=cls.__name__)
         wire.check_names((name for name in given if name not in fields), fields - NOT_HERE, where=cls.__name__)

@@ -151,6 +151,8 @@ def _metadata(completion: Completion) -> dict[str, Any]:
         "logprobs": completion.logprobs,
         "id": completion.id or None,
         "created": completion.created,
+        "fallback_model": completion.fallback_model,
+        "failed_models": completion.failed_models or None,
     }
     metadata = {
         "model_provider": PROVIDER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
@@ -53,7 +53,12 @@ class Reasoning(TypedDict, total=False):
     """Think at all. Models that always think refuse `False`."""
 
 
+Mode = (  # the documented ones complete in editors; the gateway takes any
+    Literal["architect", "ask", "build", "claw", "code", "debug", "explore", "general", "orchestrator", "plan"] | str  # noqa: PYI051
+)
+
 REQUEST_FIELDS = (
+    *wire.OPTIONS,
     "frequency_penalty",
     "logit_bias",
     "logprobs",
@@ -78,7 +83,7 @@ REQUEST_FIELDS = (
     "verbosity",
     "extra_body",
 )
-"""Fields of the class that go out under their own name when they are set."""
+"""Fields of the class that the transport gets under their own name when they are set."""
 
 CALL_NAMES = frozenset(
     {"extra_body", "model", "stream_usage", "ls_structured_output_format", "structured_output_format"}
@@ -100,7 +105,7 @@ _NOT_HERE = {
     "prompt_cache_options": "Pass extra_body={'prompt_cache_options': ...} if an upstream wants it",
     "include_response_headers": "The gateway passes on no headers of the provider",
     "tiktoken_model_name": "Tokens are estimated offline. Pass custom_get_token_ids=... to count them yourself",
-    "stream_chunk_timeout": "Pass timeout=..., in seconds for each read",
+    "stream_chunk_timeout": "Pass timeout=..., in seconds for each read, or first_token_timeout and total_timeout",
     "default_query": "The gateway reads no query",
     "disabled_params": "What is not set is not sent: leave the setting out, or give None in a call",
     "client": "Pass http_client=... to use a client of your own",
@@ -162,7 +167,7 @@ def check_call(model: BaseModel, given: Mapping[str, Any]) -> None:
     """
     made = type(model)
     where = made.__name__
-    if unknown := [name for name in given if name not in wire.PARAMETERS and name not in CALL_NAMES]:
+    if unknown := [name for name in given if name not in wire.NAMES and name not in CALL_NAMES]:
         refuse_openai_settings({name: given[name] for name in unknown})
         settings = {*made.model_fields, *(field.alias for field in made.model_fields.values())}
         for name in unknown:

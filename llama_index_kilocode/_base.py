@@ -13,6 +13,7 @@ from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
+from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import Transport
 from llama_index_kilocode._messages import to_wire
 from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, put_together, split
@@ -112,8 +113,20 @@ class GatewayLLM(OpenAILike):
     """Fields of the request that only the gateway knows; merged in last, whatever their names."""
     timeout: float | tuple[float, float] | None = 600.0  # type: ignore[assignment]  # wider than the base
     """Seconds for each read, or (connect, read); None waits for ever."""
+    first_token_timeout: float | None = None
+    """Seconds until something of a streamed answer must be here, counted from the call, retries and waits included.
+    It holds although the gateway sends keep-alive comments. An answer that comes whole has `total_timeout`."""
+    total_timeout: float | None = None
+    """Seconds until the answer must be complete, counted from the call, retries and waits included."""
     max_retries: Annotated[int, Field(ge=0)] = 2
     """Attempts after the first, for errors that may pass."""
+    fallback_models: list[str] | None = None
+    """Models to ask, in this order, when the one before fails: its provider is down or overloaded, or it is retired.
+    Only before the first token. `additional_kwargs` of the response then has `fallback_model` and `failed_models`."""
+    mode: str | None = None
+    """What the request is for, such as `plan` or `code`: a hint for `kilo-auto/frontier` (server source, 2026)."""
+    task_id: str | None = None
+    """The conversation's name: requests with the same one share the provider's prompt cache (server source, 2026)."""
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers of each request. Not in `to_dict` and `repr`, as they may hold secrets."""
     context_window: Annotated[int, Field(gt=0)] | None = None  # type: ignore[assignment]  # wider than the base
@@ -147,6 +160,7 @@ class GatewayLLM(OpenAILike):
         fields["feature"] = config.feature
         if not fields.get("is_chat_model", True):
             raise ConfigurationError("The gateway has chat models only: leave is_chat_model out, or set it to True.")
+        CallOptions.read({**fields, **fields["additional_kwargs"]})
         if fields.get("api_version") is not None:
             raise ConfigurationError("The gateway has no versions, so api_version has no effect. Leave it out.")
         # Not the base's constructor: it would look for OPENAI_* in the environment.

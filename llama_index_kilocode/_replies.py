@@ -61,6 +61,8 @@ def facts(completion: Completion) -> dict[str, Any]:
         **(_usage(completion.usage) if completion.usage else {}),
         "model": completion.model,
         "requested_model": completion.requested_model,
+        "fallback_model": completion.fallback_model,
+        "failed_models": completion.failed_models or None,
         "provider": completion.provider,
         "finish_reason": completion.finish_reason,
         "native_finish_reason": completion.native_finish_reason,

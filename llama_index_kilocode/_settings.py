@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
 SENT_FIELDS = (
+    *wire.OPTIONS,
     "temperature",
     "max_tokens",
     "top_p",
@@ -36,7 +37,7 @@ SENT_FIELDS = (
     "modalities",
     "extra_body",
 )
-"""The fields of the class that travel under their own names. None of them is sent unless it is set."""
+"""The fields of the class that the transport gets under their own names. None of them counts unless it is set."""
 
 PER_CALL = ("model", "extra_body", "extra_headers", "timeout")
 """What a call takes beside the gateway's parameters."""
@@ -122,7 +123,12 @@ class KiloCodeSettings(TypedDict, total=False):
     extra_body: dict[str, Any] | None
     additional_kwargs: dict[str, Any] | None
     timeout: float | tuple[float, float] | None
+    first_token_timeout: float | None
+    total_timeout: float | None
     max_retries: int
+    fallback_models: list[str] | None
+    mode: str | None
+    task_id: str | None
     default_headers: dict[str, str] | None
     http_client: Any
     async_http_client: Any
@@ -167,7 +173,7 @@ class KiloCodeSettings(TypedDict, total=False):
     web_search_options: dict[str, Any]
 
 
-_OF_THE_MODEL = frozenset(KiloCodeSettings.__annotations__) - {*wire.PARAMETERS, *PER_CALL}
+_OF_THE_MODEL = frozenset(KiloCodeSettings.__annotations__) - {*wire.NAMES, *PER_CALL}
 """What only the constructor takes. Sent as fields of a request, keys and headers would end in the provider's logs."""
 
 
@@ -223,18 +229,18 @@ def check(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
     for name in given:
         if name in _BY_THE_METHOD:
             raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
-        if name not in known and name not in wire.PARAMETERS:
+        if name not in known and name not in wire.NAMES:
             _check_name(name, known, where)
     wire.check_names(given, known, where=where)
 
 
 def _check_name(name: str, known: set[str], where: str) -> None:
     meant = _OTHER_NAMES.get(name, name)
-    if meant != name and (meant in known or meant in wire.PARAMETERS):
+    if meant != name and (meant in known or meant in wire.NAMES):
         raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {meant!r}.")
     hint = ""
     if meant not in _OF_THE_MODEL:
-        near = difflib.get_close_matches(name, {*known, *wire.PARAMETERS, *_OF_THE_MODEL}, n=1, cutoff=0.6)
+        near = difflib.get_close_matches(name, {*known, *wire.NAMES, *_OF_THE_MODEL}, n=1, cutoff=0.6)
         if not near or near[0] in known or near[0] not in _OF_THE_MODEL:
             return
         meant = near[0]

@@ -171,7 +171,7 @@ class KiloCode(StructuredOutput):
 
         `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`,
         `cost` (USD), `cost_details`, `is_byok`, `model` (that answered), `requested_model`, `provider` and
-        `finish_reason`: those that the gateway told.
+        `finish_reason`: those that the gateway told; and `fallback_model` with `failed_models`, where one stood in.
 
     Query engines:
         ```python

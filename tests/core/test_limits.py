@@ -1,0 +1,248 @@
+"""Time limits of a whole call: they hold although bytes keep arriving, and whatever the call is waiting for."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import httpx2
+import pytest
+
+from kilocode_gateway import errors as core
+from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.local import Reply
+from kilocode_gateway.policy import Deadline
+from kilocode_gateway.transport import Transport
+from tests.core.helpers import BODY, eventually, transport_to
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kilocode_gateway.local import LocalGateway
+    from tests.core.conftest import Ask
+
+LIMIT = 0.25
+SOON = 4.0
+"""Seconds in which a call with that limit must have ended, on the slowest machine; without the limit it takes 60."""
+COMMENT = len(": KILO PROCESSING\n\n")
+
+TOTAL: dict[str, dict[str, Any]] = {
+    "silence before the answer": {"delay": 60.0},
+    "silence after the headers": {"stall_after": 0, "stall": 60.0},
+    "silence in the middle": {"stall_after": 900, "stall": 60.0},
+    "a body whose end is told by closing": {"stall_after": 900, "stall": 60.0, "transfer": "close"},
+    "one byte at a time": {"split": 1, "chunk_delay": 0.01, "stall_after": 900, "stall": 60.0},
+}
+LONG = "word " * 3000
+COMMENTS = [": KILO PROCESSING\n\n"] * 3000
+HEAD = {"id": "gen-1", "model": "a/b"}
+ROLE = {**HEAD, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
+WORD = {**HEAD, "choices": [{"index": 0, "delta": {"content": "word "}}]}
+STREAMS: dict[str, Reply] = {
+    "keep-alive comments for ever": Reply.chunks(COMMENTS, chunk_delay=0.02),
+    "keep-alive comments after some text": Reply.chunks([WORD, *COMMENTS], chunk_delay=0.02),
+    "tokens for ever": Reply.text(LONG, chunk_delay=0.03),
+}
+
+
+async def _times_out(ask: Ask, gateway: LocalGateway, limit: str, **settings: Any) -> core.TimeoutExceededError:
+    begin = time.monotonic()
+    with pytest.raises(core.TimeoutExceededError) as caught:
+        await ask(transport_to(gateway, **settings), {**BODY, limit: LIMIT})
+    assert LIMIT * 0.9 < time.monotonic() - begin < SOON
+    error = caught.value
+    assert f"within {LIMIT} seconds" in str(error)
+    assert limit in str(error)
+    assert error.details["limit"] == limit
+    assert error.__cause__ is None
+    assert pickle.loads(pickle.dumps(error)).details == error.details
+    return error
+
+
+@pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"])
+def clients(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """Give clients of either library."""
+    sync, asynchronous = request.param.Client(timeout=None), request.param.AsyncClient(timeout=None)
+    yield {"http_client": sync, "http_async_client": asynchronous}
+    sync.close()
+
+
+@pytest.mark.parametrize("name", TOTAL)
+async def test_total_limit(gateway: LocalGateway, ask: Ask, clients: dict[str, Any], name: str) -> None:
+    gateway.script(Reply.text(LONG, **TOTAL[name]))
+    error = await _times_out(ask, gateway, "total_timeout", **clients)
+    assert LONG.startswith(error.text)
+    assert eventually(lambda: bool(gateway.disconnects)), "the connection is closed at once"
+
+
+@pytest.mark.parametrize("name", STREAMS)
+async def test_total_limit_of_a_stream(gateway: LocalGateway, ask_streamed: Ask, name: str) -> None:
+    gateway.script(STREAMS[name])
+    error = await _times_out(ask_streamed, gateway, "total_timeout")
+    assert LONG.startswith(error.text)
+    assert bool(error.text) is (name != "keep-alive comments for ever")
+    assert eventually(lambda: bool(gateway.disconnects))
+
+
+LATE: dict[str, Reply] = {
+    "silence": Reply.text(LONG, delay=60.0),
+    "silence after the headers": Reply.text(LONG, stall_after=0, stall=60.0),
+    "silence after a comment": Reply.text(LONG, stall_after=COMMENT, stall=60.0),
+    "comments for ever": STREAMS["keep-alive comments for ever"],
+    "a role, then comments": Reply.chunks([ROLE, *COMMENTS], chunk_delay=0.02),
+    "empty deltas": Reply.chunks([ROLE] * 3000, chunk_delay=0.02),
+}
+
+
+@pytest.mark.parametrize("name", LATE)
+async def test_first_token_limit(gateway: LocalGateway, ask_streamed: Ask, name: str) -> None:
+    gateway.script(LATE[name])
+    error = await _times_out(ask_streamed, gateway, "first_token_timeout")
+    assert error.text == ""
+    assert eventually(lambda: bool(gateway.disconnects))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply.text("One two three four five.", chunk_delay=0.2),
+        Reply.text("", reasoning="One two three four five.", chunk_delay=0.2),
+        Reply.text("", tool_calls=[{"name": "look", "arguments": {"where": "somewhere far away"}}], chunk_delay=0.2),
+    ],
+    ids=["text", "reasoning", "a tool call"],
+)
+async def test_after_the_first_token_its_limit_counts_no_more(
+    gateway: LocalGateway, ask_streamed: Ask, reply: Reply
+) -> None:
+    gateway.script(reply)
+    begin = time.monotonic()
+    answer = await ask_streamed(transport_to(gateway), {**BODY, "first_token_timeout": 0.5})
+    assert answer.finish_reason
+    assert time.monotonic() - begin > 0.5
+
+
+async def test_total_limit_counts_on_after_the_first_token(gateway: LocalGateway, ask_streamed: Ask) -> None:
+    gateway.script(Reply.text(LONG, chunk_delay=0.03))
+    with pytest.raises(core.TimeoutExceededError, match="total_timeout") as caught:
+        await ask_streamed(transport_to(gateway), {**BODY, "first_token_timeout": 0.3, "total_timeout": LIMIT})
+    assert caught.value.text
+
+
+async def test_first_token_limit_is_not_for_answers_that_come_whole(gateway: LocalGateway) -> None:
+    gateway.script(Reply.text("Hello", delay=0.3), Reply.text("Hello", delay=0.3))
+    body = {**BODY, "first_token_timeout": 0.1}
+    assert transport_to(gateway).complete(body).text == "Hello"
+    assert (await transport_to(gateway).acomplete(body)).text == "Hello"
+
+
+async def test_waits_between_attempts_count(gateway: LocalGateway, ask: Ask) -> None:
+    """There is no time left for the wait that the gateway asks for, so its own answer is told at once."""
+    gateway.script(*[Reply.raw(503, {"error": "busy"}, {"retry-after": "5"})] * 3)
+    begin = time.monotonic()
+    with pytest.raises(core.UpstreamError):
+        await ask(transport_to(gateway, max_retries=2), {**BODY, "total_timeout": 3.0})
+    assert time.monotonic() - begin < 3
+    assert len(gateway.requests) == 1
+
+
+async def test_attempts_share_the_time(gateway: LocalGateway, ask: Ask) -> None:
+    slow = Reply.raw(503, {"error": "busy"}, {"retry-after-ms": "1"}, delay=LIMIT / 4)
+    gateway.script(slow, slow, Reply.text(LONG, delay=60.0))
+    await _times_out(ask, gateway, "total_timeout", max_retries=5)
+    assert len(gateway.requests) == 3
+
+
+async def test_slow_body_of_a_refusal(gateway: LocalGateway, ask: Ask) -> None:
+    gateway.script(Reply.raw(400, {"error": "no" * 3000}, stall_after=20, stall=60.0))
+    begin = time.monotonic()
+    with pytest.raises(core.KiloCodeError):
+        await ask(transport_to(gateway), {**BODY, "total_timeout": LIMIT})
+    assert time.monotonic() - begin < SOON
+
+
+async def test_within_the_limits_nothing_changes(gateway: LocalGateway, ask: Ask) -> None:
+    body = {**BODY, "first_token_timeout": 20, "total_timeout": 30.5}
+    assert (await ask(transport_to(gateway), body)).text == (await ask(transport_to(gateway), BODY)).text
+    assert all(not {"first_token_timeout", "total_timeout"} & set(request.json) for request in gateway.requests)
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if "clock" in name], "nobody watches the clock any more"
+
+
+async def test_connection_is_given_back_within_the_limits(gateway: LocalGateway, ask: Ask) -> None:
+    transport = transport_to(gateway)
+    for _ in range(3):
+        await ask(transport, {**BODY, "total_timeout": 20})
+    assert gateway.disconnects == []
+
+
+async def test_step_is_never_longer_than_what_is_left(ask: Ask) -> None:
+    """A port that takes connections and never answers: the read would wait 20 seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        transport = Transport(GatewayConfig.resolve(base_url=address, api_key="k"), timeout=20.0, max_retries=0)
+        begin = time.monotonic()
+        with pytest.raises(core.TimeoutExceededError, match="total_timeout"):
+            await ask(transport, {**BODY, "total_timeout": LIMIT})
+        assert time.monotonic() - begin < SOON
+
+
+async def test_outer_cancellation_stays_one(gateway: LocalGateway) -> None:
+    gateway.script(Reply.text(LONG, chunk_delay=0.03))
+    transport, reached = transport_to(gateway), asyncio.Event()
+
+    async def read() -> None:
+        async with await transport.astream({**BODY, "total_timeout": 30.0}) as pieces:
+            async for _ in pieces:
+                reached.set()
+
+    task = asyncio.create_task(read())
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert eventually(lambda: bool(gateway.disconnects))
+
+
+@pytest.mark.parametrize("limit", ["first_token_timeout", "total_timeout"])
+@pytest.mark.parametrize("wrong", [0, -1, "5", True, float("nan"), [1]])
+async def test_limit_that_is_no_time_is_refused(gateway: LocalGateway, ask: Ask, limit: str, wrong: Any) -> None:
+    with pytest.raises(core.ConfigurationError, match=f"{limit} must be a positive number of seconds"):
+        await ask(transport_to(gateway), {**BODY, limit: wrong})
+    assert gateway.requests == []
+
+
+async def test_absurdly_long_limit_is_none(gateway: LocalGateway, ask: Ask) -> None:
+    assert (await ask(transport_to(gateway), {**BODY, "total_timeout": 1e300})).text
+
+
+def test_deadline_names_the_limit_that_ran_out() -> None:
+    assert not Deadline().is_set
+    assert Deadline().left() is None
+    assert Deadline(first_token=1, total=2).exceeded() == ("first_token_timeout", 1)
+    assert Deadline(first_token=3, total=2).exceeded() == ("total_timeout", 2)
+    both = Deadline(first_token=0.001, total=0.002)
+    time.sleep(0.01)
+    assert both.is_over
+    both.first_token_came()
+    assert both.exceeded() == ("total_timeout", 0.002)
+    only = Deadline(first_token=0.001)
+    time.sleep(0.01)
+    assert only.is_over
+    only.first_token_came()
+    assert not only.is_over
+    assert only.exceeded() == ("first_token_timeout", 0.001)
+
+
+def test_fetch_of_the_model_list_keeps_to_its_time(gateway: LocalGateway) -> None:
+    from kilocode_gateway.http import get
+
+    gateway.script(Reply.raw(200, b" " * 4000, split=1, chunk_delay=0.0, stall_after=100, stall=60.0), path="models")
+    begin = time.monotonic()
+    with pytest.raises(core.TimeoutExceededError, match=r"within 0\.25 seconds.*Raise `timeout`"):
+        get(GatewayConfig.resolve(base_url=gateway.base_url), "models", timeout=LIMIT)
+    assert time.monotonic() - begin < SOON
