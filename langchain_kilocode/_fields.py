@@ -22,6 +22,7 @@ from langchain_kilocode._settings import (
     Mode,
     ProviderRouting,
     Reasoning,
+    Verbosity,
     refuse_foreign_names,
     refuse_openai_settings,
 )
@@ -78,10 +79,14 @@ class GatewayChatModel(BaseChatOpenAI):
     """Which providers may serve. Settings of a call are merged into it, key by key."""
     reasoning: Reasoning | None = None  # type: ignore[assignment]  # a closer type than the base's dict
     """How much the model thinks; sent as it is. The auto models decide it themselves."""
+    verbosity: Verbosity | None = None
+    """How long the answer is: low, medium or high, on Claude also xhigh and max. The auto models decide it themselves
+    (server source, November 2026)."""
     transforms: list[str] | None = None
     """The upstream router's prompt transforms, such as `middle-out`. Relayed by the gateway (server source, 2026)."""
     plugins: list[dict[str, Any]] | None = None
-    """The upstream router's plugins, such as `{"id": "web"}`. Relayed by the gateway; OpenRouter reads them."""
+    """The upstream router's plugins, such as `{"id": "web"}`. Relayed untouched, so they work where the upstream is
+    OpenRouter (inferred: the server sources of 2026 do not mention them)."""
     top_k: int | None = None
     """How many tokens are considered at each step."""
     min_p: float | None = None

@@ -53,9 +53,12 @@ class Reasoning(TypedDict, total=False):
     """Think at all. Models that always think refuse `False`."""
 
 
-Mode = (  # the documented ones complete in editors; the gateway takes any
+# Editors complete the documented values; the gateway takes any.
+Mode = (
     Literal["architect", "ask", "build", "claw", "code", "debug", "explore", "general", "orchestrator", "plan"] | str  # noqa: PYI051
 )
+
+Verbosity = Literal["low", "medium", "high", "xhigh", "max"] | str  # noqa: PYI051
 
 REQUEST_FIELDS = (
     *wire.OPTIONS,

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
 import socket
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import httpx2
 import pytest
 
+from kilocode_gateway import answers
 from kilocode_gateway import errors as core
 from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.error_texts import Context
 from kilocode_gateway.local import Reply
 from kilocode_gateway.policy import Deadline
 from kilocode_gateway.transport import Transport
-from tests.core.helpers import BODY, eventually, transport_to
+from tests.core.helpers import BODY, eventually, stream, transport_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,6 +82,20 @@ async def test_total_limit(gateway: LocalGateway, ask: Ask, clients: dict[str, A
     error = await _times_out(ask, gateway, "total_timeout", **clients)
     assert LONG.startswith(error.text)
     assert eventually(lambda: bool(gateway.disconnects)), "the connection is closed at once"
+
+
+async def test_silence_that_begins_late(gateway: LocalGateway, ask_streamed: Ask) -> None:
+    """The step's own limit was counted from the body's beginning: only the clock of the call ends this in time."""
+    words = [WORD] * 14
+    gateway.script(Reply.chunks([*words, WORD], chunk_delay=0.1, stall_after=sum(map(_size, words)), stall=60.0))
+    begin = time.monotonic()
+    with pytest.raises(core.TimeoutExceededError, match="total_timeout"):
+        await ask_streamed(transport_to(gateway), {**BODY, "total_timeout": 1.5})
+    assert time.monotonic() - begin < 2.6
+
+
+def _size(chunk: dict[str, Any]) -> int:
+    return len(f"data: {json.dumps(chunk, separators=(',', ':'))}\n\n")
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -189,6 +207,38 @@ async def test_step_is_never_longer_than_what_is_left(ask: Ask) -> None:
         with pytest.raises(core.TimeoutExceededError, match="total_timeout"):
             await ask(transport, {**BODY, "total_timeout": LIMIT})
         assert time.monotonic() - begin < SOON
+
+
+async def test_clock_is_looked_at_between_reads_where_no_thread_can_be_had(
+    gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = transport_to(gateway)
+    transport.complete(BODY)  # the gateway's own threads have begun
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    gateway.script(STREAMS["keep-alive comments for ever"])
+    monkeypatch.setattr(answers.threading.Thread, "start", refuse)
+    with pytest.raises(core.TimeoutExceededError, match="total_timeout"):
+        await stream(transport, {**BODY, "total_timeout": LIMIT})
+
+
+def test_first_token_that_comes_with_the_end_of_its_time() -> None:
+    """The connection is shut down already when the token is read: the limit is named, not the broken connection."""
+
+    def body() -> Iterator[bytes]:
+        time.sleep(0.05)
+        deadline.first_token_came()
+        raise httpx.ReadError("shut down")
+        yield b""
+
+    response = SimpleNamespace(status_code=200, headers={}, extensions={}, close=lambda: None)
+    deadline = Deadline(first_token=0.01)
+    watch = answers.Watch(response, deadline)
+    opened = answers.OpenAnswer(response, body(), b": ", Context("http://x/", deadline=deadline), watch=watch)
+    with pytest.raises(core.TimeoutExceededError, match="first_token_timeout"):
+        opened.read()
 
 
 async def test_outer_cancellation_stays_one(gateway: LocalGateway) -> None:

@@ -184,7 +184,7 @@ def test_a_wrong_timeout_is_said_when_it_is_given(timeout: Any) -> None:
 def test_editors_know_every_setting() -> None:
     names = set(KiloCodeSettings.__annotations__)
     assert set(KiloCode.model_fields) - {"model"} <= names
-    assert set(wire.PARAMETERS) - {"stream", "stream_options", "n", "audio"} <= names
+    assert set(wire.NAMES) - {"stream", "stream_options", "n", "audio"} <= names
 
 
 def test_extra_headers_and_timeout_of_a_call(llm: KiloCode, gateway: LocalGateway) -> None:
@@ -195,7 +195,7 @@ def test_extra_headers_and_timeout_of_a_call(llm: KiloCode, gateway: LocalGatewa
     assert "x-test-one" not in gateway.chat_requests[-1].headers
 
 
-OF_THE_MODEL = sorted(set(KiloCodeSettings.__annotations__) - set(wire.PARAMETERS) - set(PER_CALL))
+OF_THE_MODEL = sorted(set(KiloCodeSettings.__annotations__) - set(wire.NAMES) - set(PER_CALL))
 
 
 @pytest.mark.parametrize("name", [*OF_THE_MODEL, "base_url", "openai_api_key", "organization", "http_async_client"])

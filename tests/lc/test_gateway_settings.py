@@ -1,0 +1,199 @@
+"""What only this gateway offers, as typed settings: routing, reasoning, mode, task, organization, fallback models."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain_core.load import dumps
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
+from pydantic import ValidationError
+
+from kilocode_gateway import ConfigurationError, KiloCodeError, RateLimitError, UnknownSettingError, UpstreamError
+from kilocode_gateway.local import Reply
+from langchain_kilocode import ChatKiloCode, ProviderRouting, Reasoning
+
+MODEL, SECOND, THIRD = "anthropic/claude-sonnet-4.6", "openai/gpt-5.4", "google/gemini-2.5-flash"
+
+
+def _sent(gateway: Any) -> list[str]:
+    return [request.json["model"] for request in gateway.chat_requests]
+
+
+# Fallback models
+
+
+@pytest.mark.parametrize("where", ["constructor", "call", "bind"])
+async def test_next_model_answers_and_the_reply_tells_it(ask: Any, make_model: Any, gateway: Any, where: str) -> None:
+    gateway.script(Reply.error("529"), Reply.error("alpha_ended"), Reply.text("ok"))
+    settings = {"fallback_models": [SECOND, THIRD]}
+    model = make_model(**settings) if where == "constructor" else make_model()
+    model = model.bind(**settings) if where == "bind" else model
+    answer = await ask(model, "Hello", **(settings if where == "call" else {}))
+    assert answer.text == "ok"
+    assert _sent(gateway) == [MODEL, SECOND, THIRD]
+    metadata = answer.response_metadata
+    assert (metadata["requested_model"], metadata["fallback_model"], metadata["model_name"]) == (MODEL, THIRD, THIRD)
+    assert [(one["model"], one["error"], one["status"]) for one in metadata["failed_models"]] == [
+        (MODEL, "UpstreamError", 529),
+        (SECOND, "ModelNotFoundError", 404),
+    ]
+    assert gateway.api_key not in json.dumps(metadata)
+    assert pickle.loads(pickle.dumps(answer)).response_metadata == metadata
+
+
+async def test_nothing_is_told_where_nothing_failed(ask: Any, make_model: Any) -> None:
+    metadata = (await ask(make_model(fallback_models=[SECOND]), "Hello")).response_metadata
+    assert not {"fallback_model", "failed_models"} & set(metadata)
+
+
+async def test_after_the_first_token_no_other_model_is_asked(ask_streamed: Any, make_model: Any, gateway: Any) -> None:
+    gateway.script(Reply.error("stream_error_mid_gateway"), Reply.text("ok"))
+    with pytest.raises(UpstreamError) as caught:
+        await ask_streamed(make_model(fallback_models=[SECOND]), "Hello")
+    assert caught.value.text
+    assert _sent(gateway) == [MODEL]
+
+
+async def test_when_all_fail_the_error_tells_it(ask: Any, make_model: Any, gateway: Any) -> None:
+    gateway.script(Reply.error("529"), Reply.error("rate_limit_free"))
+    with pytest.raises(RateLimitError, match=r"others had failed before: 'anthropic/claude-sonnet-4\.6'") as caught:
+        await ask(make_model(fallback_models=[SECOND]), "Hello")
+    assert caught.value.details["failed_models"][0]["model"] == MODEL
+
+
+async def test_agents_go_on_with_the_next_model(make_model: Any, gateway: Any) -> None:
+    @tool
+    def look(where: str) -> str:
+        """Look somewhere."""
+        return f"Nothing in {where}."
+
+    call = [{"name": "look", "arguments": {"where": "there"}}]
+    gateway.script(Reply.text("", tool_calls=call), Reply.error("529"), Reply.text("Nothing."))
+    agent = create_agent(make_model(fallback_models=[SECOND]), [look])
+    answer = agent.invoke({"messages": [HumanMessage("Look.")]})["messages"][-1]
+    assert answer.text == "Nothing."
+    assert answer.response_metadata["fallback_model"] == SECOND
+
+
+def test_models_list_of_another_router_is_refused_with_advice(make_model: Any) -> None:
+    for give in (lambda: make_model(models=[SECOND]), lambda: make_model().invoke("Hello", models=[SECOND])):
+        with pytest.raises(UnknownSettingError, match=r"'models'.*deletes.*fallback_models=\[\.\.\.\]"):
+            give()
+
+
+@pytest.mark.parametrize("wrong", [SECOND, [""], [5], {SECOND: 1}])
+def test_what_is_no_list_of_models_is_refused(make_model: Any, wrong: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        make_model(fallback_models=wrong)
+    with pytest.raises(ConfigurationError):
+        make_model().invoke("Hello", fallback_models=wrong)
+
+
+# Headers
+
+
+async def test_mode_and_task(ask: Any, make_model: Any, gateway: Any) -> None:
+    model = make_model(model="kilo-auto/frontier", mode="plan", task_id="conversation-7")
+    answer = await ask(model, "Hello")
+    headers = gateway.last_request.headers
+    assert (headers["x-kilocode-mode"], headers["x-kilocode-taskid"]) == ("plan", "conversation-7")
+    assert "opus" in answer.response_metadata["model_name"]
+    await ask(model, "Hello", mode="code", task_id="conversation-8")
+    headers = gateway.last_request.headers
+    assert (headers["x-kilocode-mode"], headers["x-kilocode-taskid"]) == ("code", "conversation-8")
+    assert not {"mode", "task_id"} & set(gateway.last_request.json)
+
+
+async def test_task_of_each_conversation_by_configuration(make_model: Any, gateway: Any) -> None:
+    from langchain_core.runnables import ConfigurableField
+
+    model = make_model().configurable_fields(task_id=ConfigurableField(id="conversation"))
+    model.invoke("Hello", config={"configurable": {"conversation": "seven"}})
+    assert gateway.last_request.headers["x-kilocode-taskid"] == "seven"
+    model.invoke("Hello")
+    assert "x-kilocode-taskid" not in gateway.last_request.headers
+
+
+async def test_organization(ask: Any, make_model: Any, gateway: Any) -> None:
+    await ask(make_model(organization_id="org-1"), "Hello")
+    assert gateway.last_request.headers["x-kilocode-organizationid"] == "org-1"
+
+
+# Fields of the request
+
+
+async def test_every_setting_reaches_the_gateway(ask: Any, make_model: Any, gateway: Any) -> None:
+    provider: ProviderRouting = {
+        "order": ["anthropic"],
+        "only": ["anthropic", "amazon-bedrock"],
+        "ignore": ["azure"],
+        "sort": "price",
+        "data_collection": "allow",
+        "zdr": False,
+        "require_parameters": True,
+    }
+    reasoning: Reasoning = {"effort": "high", "exclude": False, "enabled": True}
+    settings: dict[str, Any] = {
+        "provider": provider,
+        "reasoning": reasoning,
+        "verbosity": "low",
+        "transforms": ["middle-out"],
+        "plugins": [{"id": "web"}],
+    }
+    await ask(make_model(**settings), "Hello")
+    assert {name: gateway.last_request.json[name] for name in settings} == settings
+
+
+def test_values_of_a_wrong_type_are_refused(make_model: Any) -> None:
+    with pytest.raises(ValidationError, match="provider"):
+        make_model(provider={"order": "anthropic"})
+    with pytest.raises(ConfigurationError, match="provider must be a dict"):
+        make_model().invoke("Hello", provider="anthropic")
+    with pytest.raises(ConfigurationError, match="mode must be a string"):
+        make_model(mode=5)
+
+
+def test_each_setting_is_documented_under_its_field() -> None:
+    import ast
+    import inspect
+
+    from langchain_kilocode import _fields
+
+    (owner,) = (node for node in ast.parse(inspect.getsource(_fields)).body if isinstance(node, ast.ClassDef))
+    documented = {
+        before.target.id: after.value.value
+        for before, after in zip(owner.body, owner.body[1:], strict=False)
+        if isinstance(before, ast.AnnAssign) and isinstance(before.target, ast.Name)
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    }
+    named = {"provider", "reasoning", "verbosity", "transforms", "plugins", "mode", "task_id", "organization_id"}
+    named |= {"fallback_models", "first_token_timeout", "total_timeout"}
+    assert named <= set(documented)
+    for name in ("mode", "task_id", "fallback_models", "transforms", "plugins"):
+        assert "20" in documented[name], f"{name} names the source of what it says about the wire"
+
+
+def test_they_are_part_of_what_a_trace_and_a_copy_carry(make_model: Any, gateway: Any) -> None:
+    model = make_model(fallback_models=[SECOND], mode="plan", task_id="t", total_timeout=5.0)
+    assert model._get_invocation_params()["fallback_models"] == [SECOND]
+    for copied in (pickle.loads(pickle.dumps(model)), model.model_copy(), model.model_copy(deep=True)):
+        assert (copied.fallback_models, copied.mode, copied.task_id, copied.total_timeout) == ([SECOND], "plan", "t", 5)
+    assert json.loads(dumps(model))["kwargs"]["fallback_models"] == [SECOND]
+    changed = model.model_copy(update={"mode": "code", "fallback_models": None})
+    gateway.script(Reply.error("529"))
+    with pytest.raises(KiloCodeError):
+        changed.invoke("Hello")
+    assert gateway.last_request.headers["x-kilocode-mode"] == "code"
+
+
+def test_editors_know_the_names() -> None:
+    assert {"order", "only", "ignore", "sort", "data_collection", "zdr", "require_parameters"} == set(
+        ProviderRouting.__annotations__
+    )
+    assert {"effort", "max_tokens", "exclude", "enabled"} == set(Reasoning.__annotations__)
+    assert {"fallback_models", "mode", "task_id"} <= set(ChatKiloCode.model_fields)
