@@ -17,7 +17,7 @@ from kilocode_gateway.clients import shared_async_client, shared_client
 from kilocode_gateway.error_bodies import error_from_answer
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import ERRORS, ConfigurationError, ErrorTable, KiloCodeError
-from kilocode_gateway.policy import Deadline, RetryPolicy, Timeouts, timeouts_of
+from kilocode_gateway.policy import Deadline, RetryPolicy, StepLimits, Timeouts, timeouts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,8 +85,10 @@ def _attempt(call: Call, client: Any) -> OpenAnswer | KiloCodeError:
     """Send once. The error is given back, not raised, so that it chains nothing that holds the request."""
     client = shared_client() if client is None else _usable(client, is_async=False)
     response, body, watch = None, bytearray(), None
+    limits = StepLimits(call.timeouts, call.context.deadline)
     try:
-        response = client.send(_request(client, call), stream=True, follow_redirects=False)
+        response = client.send(_request(client, call, limits), stream=True, follow_redirects=False)
+        limits.answer_began()
         watch = Watch(response, call.context.deadline)
         chunks = response.iter_bytes()
         if response.is_success:
@@ -127,7 +129,7 @@ async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
     client = await shared_async_client() if client is None else _usable(client, is_async=True)
     response, body = None, bytearray()
     try:
-        response = await client.send(_request(client, call), stream=True, follow_redirects=False)
+        response = await client.send(_request(client, call, call.timeouts), stream=True, follow_redirects=False)
         chunks = response.aiter_bytes()
         if response.is_success:
             return AsyncOpenAnswer(response, chunks, await anext(chunks, None), call.context)
@@ -150,10 +152,9 @@ async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
     return error
 
 
-def _request(client: Any, call: Call) -> Any:
-    extensions = {"timeout": call.context.deadline.within(call.timeouts)}
+def _request(client: Any, call: Call, timeouts: Mapping[str, float | None]) -> Any:
     return client.build_request(
-        call.method, call.url, headers=call.headers, content=call.content, extensions=extensions
+        call.method, call.url, headers=call.headers, content=call.content, extensions={"timeout": timeouts}
     )
 
 

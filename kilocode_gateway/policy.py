@@ -118,21 +118,26 @@ class Deadline:
     def _limit_of_beginning(self) -> float | None:
         return None if self._has_begun else self._first_token
 
-    def within(self, timeouts: Timeouts) -> Mapping[str, float | None]:
-        """Give the limits for each step, none longer than what is left of the call when that step begins."""
-        return _Shortened(timeouts, self) if self.is_set else timeouts
 
+class StepLimits(Mapping[str, "float | None"]):
+    """The time limits of the steps to an answer, none longer than what is left of the call when the step begins.
 
-class _Shortened(Mapping[str, "float | None"]):
-    """Time limits that are looked up when a step begins: the HTTP library asks for each by its name then."""
+    The HTTP library looks each up by its name then, and keeps the one for reading over the whole body. So once the
+    answer has begun they are the plain ones again: whoever reads the body watches the clock.
+    """
 
     def __init__(self, timeouts: Timeouts, deadline: Deadline) -> None:
         self._timeouts = timeouts
         self._deadline = deadline
+        self._has_begun = False
+
+    def answer_began(self) -> None:
+        """Say that the answer's headers are here."""
+        self._has_begun = True
 
     def __getitem__(self, name: str) -> float | None:
         seconds, left = self._timeouts[name], self._deadline.left()
-        if left is None:
+        if left is None or self._has_begun:
             return seconds
         left = max(left, _SHORTEST)
         return left if seconds is None else min(seconds, left)

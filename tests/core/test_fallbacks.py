@@ -215,7 +215,7 @@ async def test_time_that_is_over_ends_it(gateway: LocalGateway, ask: Ask) -> Non
 async def test_models_share_the_time(gateway: LocalGateway, ask: Ask) -> None:
     gateway.script(Reply.error("529"), Reply.text("late", delay=30.0), OK)
     with pytest.raises(core.TimeoutExceededError, match="total_timeout") as caught:
-        await ask(transport_to(gateway), {**BOTH, "total_timeout": 0.3})
+        await ask(transport_to(gateway), {**BOTH, "total_timeout": 1.2})
     assert _sent(gateway) == [MODEL, SECOND]
     assert [failed["model"] for failed in caught.value.details["failed_models"]] == [MODEL]
 
