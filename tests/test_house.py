@@ -28,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "transport": {"catalog", "streams"},
     "streams": {"usage", "wire", "sse", "http"},
     "catalog": {"cache", "models", "http", "bundled", "listing", "model_map", "flights"},
+    "embedding_models": {"http", "bundled", "model_map", "flights"},
     "model_map": {"bundled", "cache", "models", "tables"},
     "flights": {"errors"},
     "tables": {"models"},
