@@ -190,6 +190,17 @@ def test_a_failure_before_a_crowd_is_told_once(gateway: LocalGateway, caplog: py
     assert (fetches(gateway), len(warnings_in(caplog))) == (1, 1)
 
 
+def test_a_crowd_that_waited_long_enough_goes_and_is_told_once(
+    gateway: LocalGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The first bytes come just in time, the others never: the fetch itself ends after those who waited for it.
+    gateway.script(listing(SUMMER, delay=0.5, stall_after=20, stall=30), path="embedding-models")
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(EmbeddingModels.discover, config=config_of(gateway), timeout=0.6) for _ in range(8)]
+        assert {future.result(30).source for future in asked} == {"bundled"}
+    assert not eventually(lambda: len(warnings_in(caplog)) != 1, seconds=0.6)
+
+
 @pytest.mark.parametrize("own", [False, True], ids=["shared client", "own client"])
 async def test_who_is_cancelled_takes_nobody_along(gateway: LocalGateway, own: bool) -> None:
     gateway.script(Reply.ordinary(delay=0.3), path="embedding-models")
