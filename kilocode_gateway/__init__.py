@@ -13,6 +13,7 @@ from kilocode_gateway._version import __version__
 if TYPE_CHECKING:
     from kilocode_gateway.catalog import Catalog, UnknownModelError
     from kilocode_gateway.config import DEFAULT_BASE_URL, GatewayConfig, Secret
+    from kilocode_gateway.embedding_models import EmbeddingModelInfo, EmbeddingModels
     from kilocode_gateway.errors import (
         AnonymousQuotaError,
         AuthenticationError,
@@ -51,6 +52,8 @@ __all__ = [
     "ConnectionFailedError",
     "ContextLengthExceededError",
     "DataCollectionRequiredError",
+    "EmbeddingModelInfo",
+    "EmbeddingModels",
     "GatewayConfig",
     "InsufficientBalanceError",
     "InvalidRequestError",
@@ -80,6 +83,8 @@ __all__ = [
 _HOMES = {
     "DEFAULT_BASE_URL": "config",
     "Catalog": "catalog",
+    "EmbeddingModelInfo": "embedding_models",
+    "EmbeddingModels": "embedding_models",
     "GatewayConfig": "config",
     "LocalGateway": "local",
     "ModelInfo": "models",

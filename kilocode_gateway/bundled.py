@@ -1,4 +1,4 @@
-"""The models that are known without asking: `kilo/auto` and its family.
+"""The models that are known without asking: `kilo/auto` and its family, and the embedding models.
 
 They fill in for what could not be discovered. Source: the gateway's server source of autumn 2026. Most prices vary with
 the model that the gateway chooses, and so are unknown.
@@ -45,3 +45,50 @@ ENTRIES: tuple[dict[str, Any], ...] = (
     ),
 )
 """Entries of the shape of `/models`, in the order in which they are listed."""
+
+_SELECTABLE = {
+    "openai/text-embedding-3-small": 1536,
+    "openai/text-embedding-3-large": 3072,
+    "google/gemini-embedding-001": 3072,
+    "qwen/qwen3-embedding-8b": 4096,
+    "qwen/qwen3-embedding-4b": 2560,
+    "perplexity/pplx-embed-v1-4b": 2560,
+    "perplexity/pplx-embed-v1-0.6b": 1024,
+}
+_FIXED = {
+    "openai/text-embedding-ada-002": 1536,
+    "mistralai/codestral-embed-2505": 1536,
+    "baai/bge-m3": 1024,
+    "baai/bge-large-en-v1.5": 1024,
+    "baai/bge-base-en-v1.5": 768,
+    "thenlper/gte-large": 1024,
+    "thenlper/gte-base": 768,
+    "intfloat/e5-large-v2": 1024,
+    "intfloat/e5-base-v2": 768,
+    "intfloat/multilingual-e5-large": 1024,
+    "sentence-transformers/all-mpnet-base-v2": 768,
+    "sentence-transformers/multi-qa-mpnet-base-dot-v1": 768,
+    "sentence-transformers/all-minilm-l12-v2": 384,
+    "sentence-transformers/all-minilm-l6-v2": 384,
+    "sentence-transformers/paraphrase-minilm-l6-v2": 384,
+}
+
+EMBEDDINGS: dict[str, Any] = {
+    "defaultModel": "openai/text-embedding-3-small",
+    "models": [
+        {
+            "id": id_,
+            "name": id_.partition("/")[2],
+            "dimension": dimension,
+            **({"dimensionMode": "fixed"} if id_ in _FIXED else {}),
+        }
+        for id_, dimension in {**_SELECTABLE, **_FIXED}.items()
+    ],
+    "aliases": {
+        "text-embedding-3-small": "openai/text-embedding-3-small",
+        "text-embedding-3-large": "openai/text-embedding-3-large",
+        "text-embedding-ada-002": "openai/text-embedding-ada-002",
+        "codestral-embed-2505": "mistralai/codestral-embed-2505",
+    },
+}
+"""A list of the shape of `/embedding-models`: how many numbers each model gives, and which give no other length."""

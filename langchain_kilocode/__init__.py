@@ -10,6 +10,7 @@ if find_spec("langchain_core") is None or find_spec("langchain_openai") is None:
         name=__name__,
     )
 
+from langchain_kilocode._register import register
 from langchain_kilocode._settings import ProviderRouting, Reasoning
 from langchain_kilocode.chat_models import ChatKiloCode
 from langchain_kilocode.embeddings import KiloCodeEmbeddings
@@ -23,4 +24,5 @@ __all__ = [
     "ProviderRouting",
     "Reasoning",
     "StructuredOutputError",
+    "register",
 ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CITATION = ("url", "title", "start_index", "end_index")
 
 
-def register() -> None:
+def register_blocks() -> None:
     """Make LangChain read our messages' `content_blocks` here. Doing it twice changes nothing."""
     register_translator(PROVIDER, translate, translate_chunk)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
-_blocks.register()
+_blocks.register_blocks()
 
 _NO_REQUEST_FIELD = CALL_NAMES - {"extra_body", "model"}
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.embeddings import Embeddings
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
+from kilocode_gateway.embedding_models import amodel_to_send, check_whole, model_to_send
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from langchain_kilocode._batches import aeach, each
 from langchain_kilocode._connection import Memory, connection, hide_key, shared_in_copies, without_connections
 from langchain_kilocode._settings import refuse_foreign_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable
 
     from kilocode_gateway.config import GatewayConfig
     from kilocode_gateway.transport import Transport
@@ -49,21 +51,52 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         vector = await embeddings.aembed_query("What is a gateway?")
         ```
 
+    Long lists:
+        `chunk_size` texts go out in a request and `max_concurrency` requests are under way at once; the vectors come
+        back in the texts' order. The first error ends the call, and no further request is begun. `track_usage` counts
+        every request, and a limit that is reached keeps the next one from being sent.
+
+        ```python
+        from kilocode_gateway import track_usage
+
+        many = KiloCodeEmbeddings(chunk_size=100, max_concurrency=8)
+        with track_usage(limit_usd=1) as used:
+            vectors = many.embed_documents([f"Text number {number}." for number in range(250)])
+        print(len(vectors), used.total.calls)
+        ```
+
+        ```text
+        250 3
+        ```
+
+    Choose a model:
+        The model list of `Catalog` does not hold embedding models; this one does.
+
+        ```python
+        from kilocode_gateway import EmbeddingModels
+
+        for info in EmbeddingModels.discover().values():
+            print(info.id, info.dimension, "fixed" if info.fixed else "or fewer")
+        ```
+
     Shorter vectors:
-        Models with fixed dimensions refuse this; the gateway then answers with an `InvalidRequestError`.
+        What a model cannot give is a `ConfigurationError`, before anything is sent. The gateway's list of embedding
+        models is fetched for that, once for the process; where that fails, the package's own list is used. A model that
+        is not listed is left to the gateway.
 
         ```python
         short = KiloCodeEmbeddings(model="openai/text-embedding-3-large", dimensions=256)
+        vector = short.embed_query("What is a gateway?")
         ```
 
-    Texts go out as strings with `encoding_format: "float"`, `chunk_size` of them in a request, and the vectors come
-    back in the texts' order. The model list of `Catalog` does not hold embedding models (gateway server source, 2026).
+    Texts go out as strings with `encoding_format: "float"`, and the gateway's short names, such as
+    `text-embedding-3-small`, as the ids that they stand for (gateway server source, 2026).
     """
 
     model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=())
 
     model: str = "openai/text-embedding-3-small"
-    """The embedding model, in any reference form. The chat models' list does not hold them."""
+    """The embedding model, in any reference form. `EmbeddingModels` lists them; the chat models' list does not."""
     api_key: SecretStr | str | None = None
     """The gateway's key; kept as a `SecretStr`. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`."""
     base_url: str | None = None
@@ -73,9 +106,11 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
     feature: str | None = None
     """What the gateway's usage page calls this program. Without one: `KILOCODE_FEATURE`."""
     dimensions: int | None = None
-    """The length of the vectors, for models that can shorten them. Others refuse any but their own."""
+    """How many numbers a vector has, for models that let one choose. Others give none but their own."""
     chunk_size: int = Field(default=256, alias="batch_size", ge=1)
     """How many texts one request carries."""
+    max_concurrency: int = Field(default=4, ge=1)
+    """How many requests of one call are under way at once; 1 sends one after the other."""
     request_timeout: Any = Field(default=600.0, alias="timeout")
     """Seconds for each read, a pair (connect, read), an httpx `Timeout`, or None for no limit."""
     max_retries: int | None = 2
@@ -117,6 +152,8 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
 
     @model_validator(mode="after")
     def _check_settings(self) -> Self:
+        if self.dimensions is not None:
+            check_whole(self.dimensions)
         self._transport()
         return self
 
@@ -132,25 +169,34 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         """Give one vector for each text, in the texts' order. No text, no request.
 
         Raises:
-            ConfigurationError: If it is no list of strings. Nothing is sent then.
+            ConfigurationError: If it is no list of strings, or the model cannot give `dimensions`. Nothing is sent.
+            BudgetExceededError: When the limit of a `track_usage` block is reached.
             KiloCodeError: When the gateway refuses, or answers with something else than one vector for each text.
 
         """
-        _check_texts(texts)
+        batches, fields = self._batches(texts), self._fields()
+        if not batches:
+            return []
         transport = self._transport()
-        vectors: list[list[float]] = []
-        for batch in self._batches(texts):
-            vectors += transport.embed(batch, model=self.model, settings=self._fields())
-        return vectors
+        model = model_to_send(transport.config, self.model, fields.get("dimensions"), self.http_client)
+
+        def embed(batch: list[str]) -> list[list[float]]:
+            return transport.embed(batch, model=model, settings=fields)
+
+        return [vector for vectors in each(embed, batches, self.max_concurrency) for vector in vectors]
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """Do what `embed_documents` does, without blocking the event loop."""
-        _check_texts(texts)
+        batches, fields = self._batches(texts), self._fields()
+        if not batches:
+            return []
         transport = self._transport()
-        vectors: list[list[float]] = []
-        for batch in self._batches(texts):
-            vectors += await transport.aembed(batch, model=self.model, settings=self._fields())
-        return vectors
+        model = await amodel_to_send(transport.config, self.model, fields.get("dimensions"), self.http_async_client)
+
+        def embed(batch: list[str]) -> Awaitable[list[list[float]]]:
+            return transport.aembed(batch, model=model, settings=fields)
+
+        return [vector for vectors in await aeach(embed, batches, self.max_concurrency) for vector in vectors]
 
     def embed_query(self, text: str) -> list[float]:
         """Give the vector of one text."""
@@ -160,8 +206,9 @@ class KiloCodeEmbeddings(BaseModel, Embeddings):
         """Do what `embed_query` does, without blocking the event loop."""
         return (await self.aembed_documents([_checked_query(text)]))[0]
 
-    def _batches(self, texts: list[str]) -> Iterator[list[str]]:
-        return (texts[start : start + self.chunk_size] for start in range(0, len(texts), self.chunk_size))
+    def _batches(self, texts: list[str]) -> list[list[str]]:
+        _check_texts(texts)
+        return [texts[start : start + self.chunk_size] for start in range(0, len(texts), self.chunk_size)]
 
     def _fields(self) -> dict[str, Any]:
         return {"dimensions": self.dimensions, "provider": self.provider, **(self.extra_body or {})}

@@ -8,6 +8,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.transport import Transport
@@ -30,7 +31,8 @@ class KiloCodeEmbedding(BaseEmbedding):
 
     Key settings:
         model_name: The id in full; default `openai/text-embedding-3-small`. May be given as `model` as well.
-        dimensions: How many numbers a vector has, for models that let one choose.
+        dimensions: How many numbers a vector has, for models that let one choose. What a model cannot give is refused
+            before anything is sent; `kilocode_gateway.EmbeddingModels` lists what each gives.
         embed_batch_size: Texts per request (100).
         api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
             unless given. No `OPENAI_*` variable is ever read.
@@ -142,12 +144,17 @@ class KiloCodeEmbedding(BaseEmbedding):
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         if not _checked(texts):
             return []
-        return self._transport().embed(texts, model=self.model_name, settings=self._settings())
+        transport, settings = self._transport(), self._settings()
+        model = model_to_send(transport.config, self.model_name, settings.get("dimensions"), self._link.http_client)
+        return transport.embed(texts, model=model, settings=settings)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         if not _checked(texts):
             return []
-        return await self._transport().aembed(texts, model=self.model_name, settings=self._settings())
+        transport, settings = self._transport(), self._settings()
+        client = self._link.http_async_client
+        model = await amodel_to_send(transport.config, self.model_name, settings.get("dimensions"), client)
+        return await transport.aembed(texts, model=model, settings=settings)
 
     def _get_text_embedding(self, text: str) -> list[float]:
         return self._get_text_embeddings([text])[0]

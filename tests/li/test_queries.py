@@ -12,7 +12,13 @@ from llama_index.core.response_synthesizers import ResponseMode
 from pydantic import BaseModel
 
 from kilocode_gateway import track_usage
-from kilocode_gateway.errors import InvalidRequestError, MalformedReplyError, RateLimitError, UnknownSettingError
+from kilocode_gateway.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    MalformedReplyError,
+    RateLimitError,
+    UnknownSettingError,
+)
 from kilocode_gateway.local import Reply
 from llama_index_kilocode import KiloCode, KiloCodeEmbedding
 
@@ -235,6 +241,26 @@ async def test_embedding_settings_errors_and_usage(gateway: LocalGateway, embed:
     gateway.script(Reply.raw(400, {"error": {"message": "dimensions", "param": "dimensions"}}, {}))
     with pytest.raises(InvalidRequestError):
         embed.get_text_embedding("b")
+
+
+@pytest.mark.parametrize("settings", [{"dimensions": 512}, {"additional_kwargs": {"dimensions": 512}}])
+async def test_a_length_that_the_model_cannot_give_is_refused(gateway: LocalGateway, settings: Any) -> None:
+    embed = KiloCodeEmbedding(
+        "text-embedding-ada-002", api_key="test-key-1", api_base=gateway.base_url, embed_batch_size=1, **settings
+    )
+    for texts in (["a"], ["a", "b"]):
+        with pytest.raises(ConfigurationError, match="'openai/text-embedding-ada-002' always gives 1536 numbers"):
+            embed.get_text_embedding_batch(texts)
+        with pytest.raises(ConfigurationError, match="Leave dimensions out, or choose another model"):
+            await embed.aget_text_embedding_batch(texts)
+    assert [request.path for request in gateway.requests] == ["/api/gateway/embedding-models"]
+
+
+@pytest.mark.parametrize("model", ["text-embedding-3-small", "kilocode/openai/text-embedding-3-small"])
+async def test_short_names_of_embedding_models_go_out_in_full(gateway: LocalGateway, model: str) -> None:
+    embed = KiloCodeEmbedding(model, api_key="test-key-1", api_base=gateway.base_url)
+    assert embed.get_query_embedding("a") == await embed.aget_query_embedding("a")
+    assert {request.json["model"] for request in gateway.requests} == {"openai/text-embedding-3-small"}
 
 
 def test_embedding_copies_and_dicts(embed: KiloCodeEmbedding, gateway: LocalGateway) -> None:
