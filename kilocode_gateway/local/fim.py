@@ -97,8 +97,9 @@ def fill(prompt: str, suffix: str) -> str:
         return _known_word(prompt, suffix)
     header = headers[-1]
     body = prompt[header.end() :]
-    value = _value(header[1], [name for name in _parameters(header[2]) if name not in ("self", "cls")], body)
-    line = prompt.rpartition("\n")[2]
+    before, _, line = prompt.rpartition("\n")
+    parameters = [name for name in _parameters(header[2]) if name not in ("self", "cls")]
+    value = _value(header[1], parameters, before[header.end() :])
     if line.strip():
         opened = line.rstrip().endswith(":") and not body.strip()
         lead = "\n    return " if opened else "" if line[-1] in " \t(" else " "
