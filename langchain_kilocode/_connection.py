@@ -250,9 +250,7 @@ class OnGateway(BaseModel):
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        copied = super().__deepcopy__(shared_in_copies(self.__dict__, memo))
-        copied.__dict__.pop("_serialized", None)
-        return copied
+        return super().__deepcopy__(shared_in_copies(self.__dict__, memo))
 
     def __getstate__(self) -> dict[Any, Any]:
         return without_connections(super().__getstate__())

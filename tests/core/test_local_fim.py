@@ -284,6 +284,13 @@ async def test_a_name_that_fills_no_gaps_is_asked_for_once(fill_in: Ask, gateway
     assert len(gateway.requests) == 1
 
 
+async def test_no_chat_model_is_suggested(fill_in: Ask, gateway: LocalGateway) -> None:
+    gateway.script(Reply.error("model_not_found"))
+    with pytest.raises(core.ModelNotFoundError) as caught:
+        await fill_in(transport_to(gateway), {**BODY, "model": "kilo-auto/balancd"})
+    assert "nearest" not in caught.value.details
+
+
 def test_the_advice_names_the_models_that_are_served(gateway: LocalGateway) -> None:
     for named in BOTH:
         assert ask_for(gateway, model=named.strip("'")).status == 200

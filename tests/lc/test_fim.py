@@ -229,15 +229,16 @@ async def test_budget(fill: Any, fim: Any, gateway: Any) -> None:
     assert len(gateway.requests) == 1
 
 
+@pytest.mark.parametrize("config", [None, {"max_concurrency": 2}])
 @pytest.mark.parametrize("fill", [batch, abatch])
-async def test_batch_says_which_input_failed(fill: Any, fim: Any, gateway: Any) -> None:
-    prompts = [f"def f(x{number}):\n    return " for number in range(4)]
-    settings = {"return_exceptions": True, "suffix": AFTER}
+async def test_batch_says_which_input_failed(fill: Any, fim: Any, gateway: Any, config: Any) -> None:
     gateway.script(Reply.error("timeout_504"))
-    config = {"max_concurrency": 1}
+    prompts = [f"def f(x{number}):\n    return " for number in range(6)]
+    settings = {"return_exceptions": True, "suffix": AFTER}
     found = fim.batch(prompts, config, **settings) if fill is batch else await fim.abatch(prompts, config, **settings)
-    assert isinstance(found[0], ours.UpstreamError)
-    assert found[1:] == ["x1", "x2", "x3"]
+    (failed,) = [number for number, answer in enumerate(found) if isinstance(answer, ours.UpstreamError)]
+    assert [answer for answer in found if isinstance(answer, str)] == [f"x{n}" for n in range(6) if n != failed]
+    assert {request.json["suffix"] for request in gateway.requests} == {AFTER}
 
 
 def test_break_closes_the_connection(fim: Any, gateway: Any) -> None:

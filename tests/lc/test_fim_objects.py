@@ -139,12 +139,25 @@ def test_copies_are_equal_and_work(make_fim: Any, gateway: Any, again: Any) -> N
     assert gateway.last_request.authorization == f"Bearer {gateway.api_key}"
 
 
+def test_pickle_leaves_clients_behind(make_fim: Any) -> None:
+    class Client:
+        def __reduce__(self) -> Any:
+            raise AssertionError
+
+    client = Client()
+    fim = make_fim(http_client=client)
+    assert copy.deepcopy(fim).http_client is client
+    assert pickle.loads(pickle.dumps(fim)).http_client is None
+
+
 def test_copy_and_assignment_take_either_name(make_fim: Any) -> None:
     fim = make_fim().model_copy(update={"timeout": 5})
     assert fim.request_timeout == 5
     fim.timeout = 6
     assert (fim.request_timeout, fim._transport()._timeouts["read"]) == (6, 6)
     assert fim._serialized["kwargs"]["request_timeout"] == 6
+    for deep in (True, False):
+        assert fim.model_copy(update={"suffix": "x"}, deep=deep)._serialized["kwargs"]["suffix"] == "x"
 
 
 def test_call_keeps_the_key_that_the_model_was_made_with(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
