@@ -107,7 +107,9 @@ def read_completions(payload: dict[str, Any], requested_model: str) -> list[Comp
 
 
 def _read_choice(payload: dict[str, Any], choice: object, position: int, requested_model: str) -> Completion:
-    message = (choice.get("message") or _plain_message(choice)) if isinstance(choice, dict) else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if isinstance(choice, dict) and message is None:
+        message = _plain_message(choice)
     if not isinstance(choice, dict) or not isinstance(message, dict):
         msg = "a choice without a message"
         raise ValueError(msg)  # noqa: TRY004 - the reply is wrong, not an argument
