@@ -45,6 +45,7 @@ _BY_CODE: dict[str, type[KiloCodeError]] = {
     "rate_limit_exceeded": RateLimitError,
     "model_not_found": ModelNotFoundError,
     "unavailable_model": ModelNotFoundError,
+    "unsupported_fim_model": ModelNotFoundError,
     "model_not_allowed": ModelNotAllowedError,
     "provider_not_allowed": ModelNotAllowedError,
     "account_restricted": PermissionRefusedError,
@@ -70,10 +71,12 @@ _BY_STATUS: dict[int, type[KiloCodeError]] = {
     429: RateLimitError,
 }
 
+_NO_FIM = re.compile(r"is not a (mistralai|supported fim) model", re.IGNORECASE)
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[KiloCodeError]], ...] = (
     (re.compile(r"(maximum context length|context window|context length)", re.IGNORECASE), ContextLengthExceededError),
     (re.compile(r"data collection is required", re.IGNORECASE), DataCollectionRequiredError),
     (re.compile(r"(is not a valid model|model not found|no such model)", re.IGNORECASE), ModelNotFoundError),
+    (_NO_FIM, ModelNotFoundError),
     (re.compile(r"not allowed for your team", re.IGNORECASE), ModelNotAllowedError),
     (re.compile(r"organi[sz]ation", re.IGNORECASE), OrganizationError),
 )
@@ -268,6 +271,8 @@ def _error(
 def _why_not_found(report: Report) -> str:
     if _ENDED.search(report.text):
         return "ended"
+    if report.code == "unsupported_fim_model" or _NO_FIM.search(report.text):
+        return "no_fim"
     return "no_endpoint" if _NO_ENDPOINT.search(report.text) else "unknown"
 
 

@@ -37,6 +37,7 @@ WRONG_PLACE = frozenset({404, 405})
 
 _BAD_KEY = re.compile(r"invalid token", re.IGNORECASE)
 _BYOK = "[BYOK]"
+_NEEDS_OWN_KEY = re.compile(r"requires a BYOK API key")
 _SHORTEST_KEY = 6
 _MASK = "**********"
 
@@ -50,8 +51,8 @@ class Context:
     """The model id that was sent; None where a request is about no model."""
     requested: str | None = None
     """The model as the user named it."""
-    about: Literal["chat", "embeddings"] = "chat"
-    """What kind of model was asked for."""
+    about: Literal["chat", "embeddings", "fim"] = "chat"
+    """What kind of model was asked for; "fim" is one that fills gaps in code."""
     key_source: str = ""
     """Where the key came from, as a sentence says it."""
     authenticated: bool = False
@@ -114,13 +115,24 @@ def text_of(
     if context.requested and context.model and context.requested != context.model:
         id_ = f"the model {context.requested!r} (sent as {context.model!r})"
     model = f" for {id_}" if context.model else ""
-    advise = _ADVICE.get(kind)
-    advice = advise(report, details, context) if advise is not None else _FIXED_ADVICE.get(kind, "")
+    advice = _advice(kind, report, details, context)
     if kind is InvalidRequestError and status in WRONG_PLACE:
         advice = f"Check the base URL: {context.url} seems to be no address of the gateway."
     words = f": {said}." if said else " without a word of explanation."
-    headline = _HEADLINE.get(kind, _HEADLINE[KiloCodeError]).format(who=who[0].upper() + who[1:], model=model, id=id_)
+    sent = "prompt and the suffix" if context.about == "fim" else "messages"
+    headline = _HEADLINE.get(kind, _HEADLINE[KiloCodeError]).format(
+        who=who[0].upper() + who[1:], model=model, id=id_, sent=sent
+    )
     return f"{headline}{code}{words}{' ' if advice else ''}{advice}"
+
+
+def _advice(kind: type[KiloCodeError], report: Report, details: Mapping[str, Any], context: Context) -> str:
+    if _NEEDS_OWN_KEY.search(report.text):
+        return "Store a key of the model's own provider in the dashboard at app.kilo.ai, or choose another model."
+    if context.about == "fim" and kind in _FIM_ADVICE and not report.text.startswith(_BYOK):
+        return _FIM_ADVICE[kind]
+    advise = _ADVICE.get(kind)
+    return advise(report, details, context) if advise is not None else _FIXED_ADVICE.get(kind, "")
 
 
 _HEADLINE: dict[type[KiloCodeError], str] = {
@@ -133,7 +145,7 @@ _HEADLINE: dict[type[KiloCodeError], str] = {
     ModelNotAllowedError: "A policy excludes {id} or its providers",
     OrganizationError: "{who} refused the organization{model}",
     PermissionRefusedError: "{who} does not permit the request{model}",
-    ContextLengthExceededError: "The messages are too long{model}",
+    ContextLengthExceededError: "The {sent} are too long{model}",
     DataCollectionRequiredError: "Training on prompts would have to be allowed{model}",
     InvalidRequestError: "{who} rejected the request{model}",
     TimeoutExceededError: "{who} ran out of time{model}",
@@ -186,6 +198,8 @@ def _advise_upstream(report: Report, _details: Mapping[str, Any], context: Conte
 def _advise_not_found(_report: Report, details: Mapping[str, Any], context: Context) -> str:
     if context.about == "embeddings":
         return "Choose an embedding model, such as 'openai/text-embedding-3-small', which every gateway offers."
+    if details["reason"] == "no_fim":
+        return _FIM_ADVICE[ModelNotFoundError]
     if details["reason"] == "ended":
         return "Choose another model: `python -m kilocode_gateway models` lists them."
     if details["reason"] == "no_endpoint":
@@ -212,6 +226,23 @@ _FIXED_ADVICE: dict[type[KiloCodeError], str] = {
         "Allow it with provider={'data_collection': 'allow'}, or choose a model that does not train on prompts."
     ),
 }
+_FIM_ADVICE: dict[type[KiloCodeError], str] = {
+    InsufficientBalanceError: (
+        "Add credits at https://app.kilo.ai/profile, or store a key of the model's own provider in the dashboard at "
+        "app.kilo.ai."
+    ),
+    InvalidRequestError: "Check prompt, suffix, stop and the other parameters of the request.",
+    ModelNotFoundError: (
+        "Choose one that fills gaps in code: 'mistralai/codestral-2508' or 'inception/mercury-edit-2'. Older gateways "
+        "know only those that begin with 'mistralai/'."
+    ),
+    ModelNotAllowedError: "Ask the organization's administrator, or choose another model that fills gaps in code.",
+    ContextLengthExceededError: "Send less of the code before and after the gap, or lower max_tokens.",
+    DataCollectionRequiredError: "Choose another model that fills gaps in code.",
+    UpstreamError: "It may pass: try again later, or choose another model that fills gaps in code.",
+}
+"""What stands in the place of the usual advice where a gap was to be filled: the wire has no `provider` there, and
+the newest gateway knows two models (server source, 2026)."""
 _ADVICE: dict[type[KiloCodeError], Callable[[Report, Mapping[str, Any], Context], str]] = {
     AuthenticationError: _advise_authentication,
     InsufficientBalanceError: _advise_balance,

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
@@ -49,6 +49,11 @@ _log = logging.getLogger("kilocode_gateway")
 
 CHAT = "chat/completions"
 EMBEDDINGS = "embeddings"
+FIM = "/api/fim/completions"
+"""What fills a gap in code: outside the gateway's base, on its host, and never without a key (server source, 2026)."""
+
+_ABOUT: dict[str, Literal["embeddings", "fim"]] = {EMBEDDINGS: "embeddings", FIM: "fim"}
+"""What a path other than the chat's is about."""
 
 _renamed: set[tuple[str, str]] = set()
 """(base URL, id): where the gateway knows an id only under its new name. What is true of a gateway stays true."""
@@ -118,19 +123,25 @@ class Transport:
         """Do what `complete` does, without blocking the event loop."""
         return (await self.acompletions(body))[0]
 
-    def completions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
-        """Ask for whole answers: as many as `n` says. The usage stands with the first."""
-        return self._run(self._plan(CHAT, body), lambda opened: read_body(opened.read(), opened, body["model"]))
+    def completions(self, body: Mapping[str, Any], *, path: str = CHAT) -> list[wire.Completion]:
+        """Ask for whole answers: as many as `n` says. The usage stands with the first.
 
-    async def acompletions(self, body: Mapping[str, Any]) -> list[wire.Completion]:
+        Args:
+            body: As for `complete`; for `FIM`, what `wire.fim.fim_body` gives.
+            path: `CHAT` or `FIM`.
+
+        """
+        return self._run(self._plan(path, body), lambda opened: read_body(opened.read(), opened, body["model"]))
+
+    async def acompletions(self, body: Mapping[str, Any], *, path: str = CHAT) -> list[wire.Completion]:
         """Do what `completions` does, without blocking the event loop."""
 
         async def read(opened: AsyncOpenAnswer) -> list[wire.Completion]:
             return read_body(await opened.read(), opened, body["model"])
 
-        return await self._arun(self._plan(CHAT, body), read)
+        return await self._arun(self._plan(path, body), read)
 
-    def stream(self, body: Mapping[str, Any]) -> Stream:
+    def stream(self, body: Mapping[str, Any], *, path: str = CHAT) -> Stream:
         """Ask for an answer piece by piece.
 
         The request is sent now. The first bytes are here when this returns; with `fallback_models`, the first token.
@@ -142,9 +153,9 @@ class Transport:
                 stream.begin()
             return stream
 
-        return self._run(self._plan(CHAT, body, stream=True), begin)
+        return self._run(self._plan(path, body, stream=True), begin)
 
-    async def astream(self, body: Mapping[str, Any]) -> AsyncStream:
+    async def astream(self, body: Mapping[str, Any], *, path: str = CHAT) -> AsyncStream:
         """Do what `stream` does, without blocking the event loop."""
 
         async def begin(opened: AsyncOpenAnswer) -> AsyncStream:
@@ -153,7 +164,7 @@ class Transport:
                 await stream.begin()
             return stream
 
-        return await self._arun(self._plan(CHAT, body, stream=True), begin)
+        return await self._arun(self._plan(path, body, stream=True), begin)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask for anything else that answers with a JSON object, such as embeddings or the balance.
@@ -273,7 +284,7 @@ class Transport:
         catalog = Catalog.at_hand(self.config)
         wanted = parse_model_ref(reference)
         model = self._known_as(wanted, catalog)
-        self._check_paid(model, catalog)
+        self._check_paid(request.path, model, catalog)
         usage.check_budget(self.errors.get(BudgetExceededError, BudgetExceededError))
         outcome = yield self._call(request, model=model, reference=reference, catalog=catalog)
         if wanted not in SUCCESSORS or not _is_unknown(outcome):
@@ -292,10 +303,16 @@ class Transport:
         renamed = catalog.is_discovered(successor) or (self.config.base_url, model) in _renamed
         return successor if renamed else model
 
-    def _check_paid(self, model: str, catalog: Catalog) -> None:
+    def _check_paid(self, path: str, model: str, catalog: Catalog) -> None:
         """Refuse, before anything is sent, what the public gateway would refuse: a paid model without a key."""
         if self._key is not None or not self.config.is_default_origin:
             return
+        if path == FIM:
+            msg = (
+                f"The model {model!r} fills gaps only for those who sign in, and no API key is set, so nothing was "
+                "sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at app.kilo.ai)."
+            )
+            raise self.errors.get(AuthenticationError, AuthenticationError)(msg, model=model)
         info = catalog.get(model)
         if info is not None and info.is_paid:
             msg = (
@@ -320,12 +337,10 @@ class Transport:
         if body is not None:
             shaped = body
             if model is not None:
-                chat = path == CHAT
-                shaped = (
-                    wire.shape(body, model=model, stream=request.stream, warn=warn)
-                    if chat
-                    else {**body, "model": model}
-                )
+                if path == CHAT:
+                    shaped = wire.shape(body, model=model, stream=request.stream, warn=warn)
+                else:
+                    shaped = {**body, "model": model, **({"stream": True} if request.stream else {})}
             content = _encoded(shaped)
             headers["Content-Type"] = "application/json"
         context = Context(
@@ -334,9 +349,9 @@ class Transport:
             authenticated=self._key is not None,
             errors=self.errors,
             requested=reference,
-            about="embeddings" if path == EMBEDDINGS else "chat",
+            about=_ABOUT.get(path, "chat"),
             key_source="came from the environment" if self.config.api_key_from_env else "was given as api_key",
-            suggest=catalog.nearest if catalog is not None else None,
+            suggest=catalog.nearest if catalog is not None and path != FIM else None,
             limits=self._timeouts,
             deadline=request.deadline,
             failed=request.failed,

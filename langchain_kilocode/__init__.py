@@ -1,4 +1,4 @@
-"""LangChain on the Kilo Gateway: a chat model and embeddings."""
+"""LangChain on the Kilo Gateway: a chat model, embeddings, and a model that fills gaps in code."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from langchain_kilocode._settings import ProviderRouting, Reasoning
 from langchain_kilocode.chat_models import ChatKiloCode
 from langchain_kilocode.embeddings import KiloCodeEmbeddings
 from langchain_kilocode.errors import AnswerRefusedError, AnswerTruncatedError, StructuredOutputError
+from langchain_kilocode.fim import KiloCodeFIM
 
 __all__ = [
     "AnswerRefusedError",
     "AnswerTruncatedError",
     "ChatKiloCode",
     "KiloCodeEmbeddings",
+    "KiloCodeFIM",
     "ProviderRouting",
     "Reasoning",
     "StructuredOutputError",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import difflib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
 from kilocode_gateway.config import GatewayConfig
-from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.transport import Transport
+from langchain_kilocode._settings import refuse_foreign_names
 from langchain_kilocode.errors import LANGCHAIN_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Iterable, MutableMapping
 
 LIVE = ("http_client", "http_async_client", "rate_limiter")
 """Fields that hold connections or locks: a pickle leaves them out, a deep copy shares them."""
@@ -129,3 +132,125 @@ def shared_in_copies(fields: dict[str, Any], memo: dict[int, Any] | None) -> dic
     memo = {} if memo is None else memo
     memo.update({id(value): value for name in LIVE if (value := fields.get(name)) is not None})
     return memo
+
+
+class OnGateway(BaseModel):
+    """A class's settings that say how to reach the gateway, and what of an object travels with copies and pickles.
+
+    For the classes that are no chat models; those have the settings of langchain-openai to reckon with. An unknown name
+    is refused, in the constructor and in `model_copy`.
+    """
+
+    model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=())
+
+    api_key: SecretStr | str | None = None
+    """The gateway's key; kept as a `SecretStr`. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`."""
+    base_url: str | None = None
+    """The gateway's address. Without one: `KILOCODE_BASE_URL`, then `https://api.kilo.ai/api/gateway/`."""
+    organization_id: str | None = None
+    """The organization that is billed. Without one: `KILOCODE_ORGANIZATION_ID`, then `KILO_ORG_ID`."""
+    feature: str | None = None
+    """What the gateway's usage page calls this program. Without one: `KILOCODE_FEATURE`."""
+    request_timeout: Any = Field(default=600.0, alias="timeout")
+    """Seconds for each read, a pair (connect, read), an httpx `Timeout`, or None for no limit."""
+    max_retries: int | None = 2
+    """Attempts after the first, for errors that may pass."""
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Further headers for each request. They may hold secrets, so they are neither shown nor serialized."""
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    """A client of httpx or httpx2 to use instead of the shared one. It is never closed here."""
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """The same for async calls."""
+
+    _memory: Memory = PrivateAttr(default_factory=Memory)
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            """Hide the key first: each further call on the way would show it in a traceback with local variables."""
+            hide_key(settings)
+            super().__init__(*args, **settings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_names(cls, values: dict[str, Any]) -> Any:
+        values = dict(values)
+        hide_key(values)
+        cls._refuse_unknown_names(values)
+        cls._check_values(values)
+        return values
+
+    @model_validator(mode="after")
+    def _check_settings(self) -> Self:
+        self._transport()
+        return self
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Hand on to the next class: pydantic's own, for a class with private attributes, does not."""
+        super().model_post_init(context)
+
+    @classmethod
+    def _refuse_unknown_names(cls, given: Iterable[str]) -> None:
+        refuse_foreign_names(given, where=cls.__name__)
+        known = {*cls.model_fields, *cls._by_alias()}
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                further = " What only the gateway knows goes into extra_body." if "extra_body" in known else ""
+                msg = f"{cls.__name__} has no setting {name!r}.{hint}{further}"
+                raise UnknownSettingError(msg)
+
+    @classmethod
+    def _check_values(cls, given: Mapping[str, Any]) -> None:
+        """Refuse values that the class cannot use, before pydantic sees them. Each class says which."""
+
+    @classmethod
+    def _by_alias(cls) -> dict[str, str]:
+        return {field.alias: name for name, field in cls.model_fields.items() if field.alias is not None}
+
+    def _transport(self) -> Transport:
+        """Give the transport for the settings as they are now."""
+        return connection(self, self._memory)
+
+    @property
+    def gateway_config(self) -> GatewayConfig:
+        """Where requests go and who asks, with the environment read. Its repr hides the key."""
+        return self._transport().config
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # langchain-core keeps the serialized form of a language model.
+        self.__dict__.pop("_serialized", None)
+        if name == "api_key":
+            settings, value = {name: value}, None
+            hide_key(settings)
+            value = settings[name]
+        self._check_values({name: value})
+        super().__setattr__(self._by_alias().get(name, name), value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Give a copy with some settings changed, under either of their names.
+
+        Raises:
+            UnknownSettingError: If a name is none of the class's settings.
+
+        """
+        aliases = self._by_alias()
+        changes = {aliases.get(name, name): value for name, value in (update or {}).items()}
+        update = None  # it may hold the key, which no traceback should show
+        hide_key(changes)
+        self._refuse_unknown_names(changes)
+        self._check_values(changes)
+        return super().model_copy(update=changes, deep=deep)
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        # Like every assignment, this also forgets the serialized form.
+        copied._memory = Memory()  # noqa: SLF001 - of the same class
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return super().__deepcopy__(shared_in_copies(self.__dict__, memo))
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return without_connections(super().__getstate__())

@@ -29,7 +29,7 @@ def to_result(completions: list[Completion]) -> ChatResult:
     ]
     output = {
         name: value
-        for name, value in _metadata(first).items()
+        for name, value in reply_metadata(first).items()
         if name not in ("finish_reason", "native_finish_reason", "logprobs")
     }
     return ChatResult(generations=generations, llm_output=output)
@@ -43,7 +43,7 @@ def _message(completion: Completion) -> AIMessage:
     return AIMessage(
         content=completion.text,
         additional_kwargs=extra,
-        response_metadata=_metadata(completion),
+        response_metadata=reply_metadata(completion),
         tool_calls=calls,
         invalid_tool_calls=invalid,
         usage_metadata=usage_metadata(completion.usage),
@@ -105,7 +105,7 @@ def last_chunk(completion: Completion | None, *, with_usage: bool = True) -> Cha
         # Unreachable: a stream that ends without an error is complete.
         msg = "The stream ended without an answer."
         raise RuntimeError(msg)
-    metadata = _metadata(completion)
+    metadata = reply_metadata(completion)
     # The pieces brought these already; adding chunks up would double them.
     metadata.pop("logprobs", None)
     message = AIMessageChunk(
@@ -141,7 +141,8 @@ def _told(counts: dict[str, int | None]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count is not None}
 
 
-def _metadata(completion: Completion) -> dict[str, Any]:
+def reply_metadata(completion: Completion) -> dict[str, Any]:
+    """Give what is known of a reply beside its text: who answered, how it ended, what it used and cost."""
     usage = completion.usage
     optional = {
         "provider": completion.provider,

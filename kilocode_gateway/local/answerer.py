@@ -80,7 +80,7 @@ def answer(body: dict[str, Any], *, supports: frozenset[str]) -> Answer:
     )
     if tool is not None:
         return Answer(None, reasoning, tool_calls=[tool.call(conversation.evidence)])
-    return _limited(Answer(_text(body, conversation), reasoning), body)
+    return limited(Answer(_text(body, conversation), reasoning), body)
 
 
 def _text(body: dict[str, Any], conversation: Conversation) -> str:
@@ -142,7 +142,7 @@ def _reasoning(body: dict[str, Any], conversation: Conversation) -> str:
     return f"The question is about {Evidence(conversation.user).topic}. I look for what fits it."
 
 
-def _limited(found: Answer, body: dict[str, Any]) -> Answer:
+def limited(found: Answer, body: dict[str, Any]) -> Answer:
     """Cut a text at the stop sequences, and to the tokens that are allowed."""
     text = found.text or ""
     stops = body.get("stop")

@@ -124,6 +124,20 @@ FORMS: dict[str, ErrorForm] = {
     "api_kind_not_supported": _text(
         400, "This model does not support the chat completions API.", kind="api_kind_not_supported"
     ),
+    "unsupported_fim_model": ErrorForm(
+        400,
+        {"error": "no/such-model is not a supported FIM model", "error_type": "unsupported_fim_model"},
+        "text",
+    ),
+    "unsupported_fim_model_feb": ErrorForm(400, {"error": "no/such-model is not a mistralai model"}, "text"),
+    "byok_key_required": ErrorForm(
+        400,
+        {
+            "error": "This model requires a BYOK API key. Please configure your API key in settings.",
+            "error_type": "byok_key_required",
+        },
+        "text",
+    ),
     "byok_400": _text(400, "[BYOK] Your provider key is not valid for this model.", kind="byok_error"),
     "unknown_model_400": _upstream(400, "no/such-model is not a valid model ID"),
     "provider_returned_error_400": _upstream(

@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """How a path writes its answers."""
+
+    whole: Callable[[Answer, Envelope], dict[str, Any]]
+    chunks: Callable[[Answer, Envelope], list[dict[str, Any]]]
+
+
+CHAT = Shape(completion, chunks)
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a reply is rendered for."""
 
@@ -26,6 +37,7 @@ class Context:
     comment: str = "KILO PROCESSING"
     count: Callable[[Answer], None] = lambda _answer: None
     """Adds the answer's tokens and cost to the envelope's usage."""
+    shape: Shape = CHAT
 
 
 JSON = {"content-type": "application/json", "content-encoding": "identity"}
@@ -182,8 +194,10 @@ def render_answer(answer: Answer, context: Context, *, done: bool = True, commen
     """Write an answer as JSON or as a stream."""
     context.count(answer)
     if not context.stream:
-        return Rendered(200, dict(JSON), [dump(completion(answer, context.envelope)).encode()])
-    pieces = events(chunks(answer, context.envelope), done=done, comments=comments, comment=context.comment)
+        return Rendered(200, dict(JSON), [dump(context.shape.whole(answer, context.envelope)).encode()])
+    pieces = events(
+        context.shape.chunks(answer, context.envelope), done=done, comments=comments, comment=context.comment
+    )
     return Rendered(200, dict(STREAM), pieces)
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from kilocode_gateway.local import vectors
+from kilocode_gateway.local import fim, vectors
 from kilocode_gateway.local.answerer import answer
 from kilocode_gateway.local.chat import Envelope, dump
 from kilocode_gateway.local.faults import Rendered
@@ -100,6 +100,8 @@ class Gateway:
         except ValueError:
             body = {}
         body = body if isinstance(body, dict) else {}
+        if request.path == fim.PATH:
+            return fim.context(body, self.comment)
         model = body.get("model")
         return self._context(
             body, resolve(model, request.headers.get("x-kilocode-mode")) if isinstance(model, str) else ""
@@ -139,6 +141,8 @@ class Gateway:
 
     def _outside(self, request: RecordedRequest) -> Rendered:
         path, known = request.path, self._known(request.key)
+        if request.method == "POST" and path == fim.PATH:
+            return self._fill(request)
         if request.method != "GET":
             return self._error("empty_405")
         if path == "/api/defaults":
@@ -153,6 +157,17 @@ class Gateway:
         if path not in bodies:
             return Rendered(404, {"content-type": "text/html; charset=utf-8"}, [b"<html><body>404</body></html>"])
         return json_reply(bodies[path]) if known else self._error("success_false_401")
+
+    def _fill(self, request: RecordedRequest) -> Rendered:
+        self._require(self._known(request.key), "success_false_401")
+        body = fim.read(request.body)
+        if body is None:
+            raise Refusal(self._error("invalid_json_400"))
+        if (refused := fim.refusal(body["model"], newest=self.newest)) is not None:
+            raise Refusal(json_reply(refused, 400))
+        self._require(fim.allows(body.get("max_tokens")), "service_unavailable_503")
+        self._require(self.balance > 0, "insufficient_credits")
+        return render_answer(fim.answer(body), fim.context(body, self.comment))
 
     def _listed(self, request: RecordedRequest) -> list[Any]:
         if self.newest and self.models is None and self._known(request.key):

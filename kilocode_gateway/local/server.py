@@ -119,7 +119,7 @@ class LocalGateway:
 
         Args:
             *replies: What to answer, made by `Reply`.
-            path: Where: "models", "embeddings", "/api/profile", ...; unless given, the next POSTs of any path.
+            path: Where: "models", "embeddings", "/api/fim/completions", ...; unless given, the next POSTs of any path.
 
         """
         with self._lock:

@@ -108,6 +108,8 @@ def read_completions(payload: dict[str, Any], requested_model: str) -> list[Comp
 
 def _read_choice(payload: dict[str, Any], choice: object, position: int, requested_model: str) -> Completion:
     message = choice.get("message") if isinstance(choice, dict) else None
+    if isinstance(choice, dict) and message is None:
+        message = _plain_message(choice)
     if not isinstance(choice, dict) or not isinstance(message, dict):
         msg = "a choice without a message"
         raise ValueError(msg)  # noqa: TRY004 - the reply is wrong, not an argument
@@ -215,7 +217,7 @@ class StreamReader:
         if self._finish is None and choice.get("finish_reason"):
             self._finish, self._native_finish = str(choice["finish_reason"]), choice.get("native_finish_reason")
             self._read_tail(chunk)
-        delta = choice.get("delta") or choice.get("message")
+        delta = choice.get("delta") or choice.get("message") or _plain_message(choice)
         return self._read_delta(delta, choice, chunk) if isinstance(delta, dict) else None
 
     def last(self) -> Delta:
@@ -339,6 +341,11 @@ def _as_reply(answer: Completion, usage: dict[str, Any] | None) -> dict[str, Any
         "choices": [choice],
         **({"usage": usage} if usage else {}),
     }
+
+
+def _plain_message(choice: dict[str, Any]) -> dict[str, Any] | None:
+    """Give a choice's bare `text` as a message: one of the providers that fill gaps in code answers so (2026)."""
+    return {"content": choice["text"]} if isinstance(choice.get("text"), str) else None
 
 
 def _gateway_metadata(holder: dict[str, Any]) -> dict[str, Any]:

@@ -77,6 +77,16 @@ FORMS: dict[str, Expected] = {
     "data_collection_required_feb": Expected(core.DataCollectionRequiredError, _COLLECTION),
     "unsupported_field": _invalid("providerOptions", code="unsupported_field"),
     "api_kind_not_supported": _invalid("chat completions", code="api_kind_not_supported"),
+    "unsupported_fim_model": Expected(
+        core.ModelNotFoundError,
+        ("not a supported FIM model", "'mistralai/codestral-2508'", "'inception/mercury-edit-2'"),
+        code="unsupported_fim_model",
+        details={"reason": "no_fim"},
+    ),
+    "unsupported_fim_model_feb": Expected(
+        core.ModelNotFoundError, ("not a mistralai model", "'mistralai/codestral-2508'"), details={"reason": "no_fim"}
+    ),
+    "byok_key_required": _invalid("requires a BYOK API key", "dashboard", code="byok_key_required"),
     "byok_400": _invalid("[BYOK]", "provider key is not valid", code="byok_error"),
     "unknown_model_400": Expected(
         core.ModelNotFoundError, ("not a valid model ID", "models` lists"), details={"reason": "unknown"}

@@ -50,6 +50,18 @@ def test_a_stream_equals_the_answer_at_once() -> None:
             assert getattr(again, name) == getattr(whole, name), name
 
 
+@pytest.mark.parametrize("more", [{}, {"message": None, "delta": None}])
+def test_a_bare_text_is_an_answer_too(more: dict[str, Any]) -> None:
+    choices = [{"index": 0, "text": text, "finish_reason": None, **more} for text in ("a +", " b")]
+    reader = StreamReader()
+    found = [reader.read({**HEAD, "choices": [choice]}) for choice in choices]
+    assert [delta and delta.text for delta in found] == ["a +", " b"]
+    reader.read({**HEAD, "choices": [{"index": 0, "text": "", "finish_reason": "stop"}], "usage": USAGE})
+    whole = {**HEAD, "choices": [{"index": 0, "text": "a + b", "finish_reason": "stop", **more}], "usage": USAGE}
+    answers = (reader.completion("a/asked"), read_completions(whole, "a/asked")[0])
+    assert [(one.text, one.finish_reason, one.usage) for one in answers] == [("a + b", "stop", Usage.read(USAGE))] * 2
+
+
 def test_audio_and_probabilities_are_put_together() -> None:
     reader = StreamReader()
     for delta, logprobs in (

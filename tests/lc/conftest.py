@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_kilocode import ChatKiloCode
+from langchain_kilocode import ChatKiloCode, KiloCodeFIM
+from tests.lc.fim_ways import STREAMED, WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,3 +71,29 @@ def ask(request: pytest.FixtureRequest) -> Callable[..., Awaitable[AIMessage]]:
 @pytest.fixture(params=["stream", "astream"])
 def ask_streamed(request: pytest.FixtureRequest) -> Callable[..., Awaitable[AIMessage]]:
     return WAYS[request.param]
+
+
+@pytest.fixture
+def make_fim(gateway: LocalGateway) -> Callable[..., KiloCodeFIM]:
+    """Make a model that fills gaps in code on the test's own gateway."""
+
+    def make(**settings: Any) -> KiloCodeFIM:
+        return KiloCodeFIM(**{"base_url": gateway.base_url, "api_key": gateway.api_key, "max_retries": 0, **settings})
+
+    return make
+
+
+@pytest.fixture
+def fim(make_fim: Callable[..., KiloCodeFIM]) -> KiloCodeFIM:
+    return make_fim()
+
+
+@pytest.fixture(params=[*WHOLE, *STREAMED], ids=lambda way: way.__name__)
+def fill(request: pytest.FixtureRequest) -> Callable[..., Awaitable[str]]:
+    """Fill a gap in each of the six ways: alone, in a batch and streamed, sync and async."""
+    return request.param
+
+
+@pytest.fixture(params=STREAMED, ids=lambda way: way.__name__)
+def fill_streamed(request: pytest.FixtureRequest) -> Callable[..., Awaitable[str]]:
+    return request.param

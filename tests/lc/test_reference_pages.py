@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings
+from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM
 
 
-@pytest.mark.parametrize("page", [ChatKiloCode, KiloCodeEmbeddings])
+@pytest.mark.parametrize("page", [ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM])
 async def test_code_blocks_run(
     page: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from kilocode_gateway import ConfigurationError, UnknownSettingError
 from kilocode_gateway.local import Reply
-from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings
+from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM
 
 SECRET = "test-key-that-must-not-show"
 
@@ -30,7 +30,7 @@ def test_kilo_auto_is_the_default() -> None:
     assert ChatKiloCode()._llm_type == "kilocode-chat"
 
 
-@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings])
+@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM])
 def test_environment_is_read_and_not_stored(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILOCODE_API_KEY", SECRET)
     monkeypatch.setenv("KILOCODE_BASE_URL", "http://127.0.0.1:9/x")
@@ -47,19 +47,20 @@ def test_environment_is_read_and_not_stored(make: Any, monkeypatch: pytest.Monke
     assert SECRET not in repr(made) + str(made) + repr(config)
 
 
-@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings])
+@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM])
 def test_secrets_never_show(make: Any) -> None:
     made = make(api_key=SECRET, default_headers={"X-Token": SECRET})
     made.api_key = SECRET
     shown = [repr(made), str(made), repr(made.gateway_config), str(made.__dict__.get("api_key"))]
     shown.append(repr(made.model_copy(update={"api_key": SecretStr(SECRET)})))
-    if make is ChatKiloCode:
+    if make is not KiloCodeEmbeddings:
         shown += [
             dumps(made),
             repr(made.model_copy(update={"api_key": SECRET})),
             repr(made.asdict()),
             repr(made._serialized),
         ]
+    if make is ChatKiloCode:
         shown += [repr(made._get_invocation_params()), repr(made._get_ls_params()), repr(made.bind(temperature=1))]
     assert not [text for text in shown if SECRET in text]
 
@@ -68,7 +69,7 @@ WRONG_KEYS = {"tuple": (SECRET,), "list": [SECRET], "dict": {SECRET: SECRET}, "b
 
 
 @pytest.mark.parametrize("kind", list(WRONG_KEYS))
-@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings])
+@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM])
 @pytest.mark.parametrize(
     "give",
     [
@@ -161,7 +162,7 @@ async def test_setting_of_openais_own_is_refused_in_a_call(ask: Any, model: Any)
         await ask(model, "Hello", openai_api_key=SECRET)
 
 
-@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings])
+@pytest.mark.parametrize("make", [ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM])
 @pytest.mark.parametrize(
     ("name", "instead"),
     {
@@ -415,6 +416,7 @@ def test_no_connection_and_no_file_in_the_constructor(monkeypatch: pytest.Monkey
     monkeypatch.setattr(socket.socket, "connect", refuse)
     ChatKiloCode(api_key="k").bind_tools([{"type": "openrouter:web_search"}])
     KiloCodeEmbeddings(api_key="k")
+    KiloCodeFIM(api_key="k")
 
 
 def test_tokens_are_estimated_offline(model: Any, gateway: Any) -> None:
