@@ -16,7 +16,7 @@ from kilocode_gateway.local import Reply
 from langchain_kilocode import ChatKiloCode
 
 LIMIT = 0.25
-LONGER = 1.2
+LONGER = 1.5
 """Seconds in which something of an answer is there, on the slowest machine."""
 SOON = 4.0
 """Seconds in which a call with that limit must have ended, on the slowest machine; without the limit it takes 60."""
