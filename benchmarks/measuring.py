@@ -67,7 +67,7 @@ class Worker:
         threading.Thread(target=self._read, daemon=True).start()
         if self._answer(START_LIMIT) is None:
             self.stop()
-            raise SystemExit(f"expected the worker of {subject} to start, got nothing")
+            raise RuntimeError(f"expected the worker of {subject} to start, got nothing")
 
     def _read(self) -> None:
         stdout = self._process.stdout
@@ -81,7 +81,7 @@ class Worker:
         except queue.Empty:
             return None
         if not line:
-            raise SystemExit("expected an answer of the worker, but it ended")
+            raise RuntimeError("expected an answer of the worker, but it ended")
         found: dict[str, Any] = json.loads(line)
         return found
 
@@ -96,7 +96,7 @@ class Worker:
         if answer is None:
             return None
         if "crash" in answer:
-            raise SystemExit(f"the probe {probe} itself failed, {way}:\n{answer['crash']}")
+            raise RuntimeError(f"the probe {probe} itself failed, {way}:\n{answer['crash']}")
         return Cell(**answer)
 
     def stop(self) -> None:

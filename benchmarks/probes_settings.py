@@ -76,7 +76,7 @@ def codex_names(bench: Bench) -> str:
     """A model with "codex" in its name is asked at chat/completions."""
     bench.script(say())
     bench.error(bench.model(CODEX))
-    return kept(bench.gateway.chat_requests, f"no: {bench.gateway.last_request.path.rpartition('/')[2]}")
+    return kept(bench.gateway.chat_requests, f"no: {bench.latest.path.rpartition('/')[2]}")
 
 
 @probe(REQUEST, ways=INVOKE)
@@ -106,7 +106,7 @@ def responses_api(bench: Bench) -> str:
     bench.script(Reply.raw(200, body))
     model = bench.model()
     error = bench.error(model)
-    return kept(error is None and bench.gateway.last_request.path.endswith("/responses"), "no: chat/completions only")
+    return kept(error is None and bench.latest.path.endswith("/responses"), "no: chat/completions only")
 
 
 @probe(REQUEST)
@@ -142,7 +142,7 @@ def own_headers(bench: Bench) -> str:
     """Headers of one's own."""
     bench.script(say())
     bench.ask(bench.model(default_headers={"x-own": "1"}))
-    return kept(bench.gateway.last_request.headers.get("x-own") == "1")
+    return kept(bench.latest.headers.get("x-own") == "1")
 
 
 @probe(REQUEST, ways=INVOKE)
@@ -192,7 +192,7 @@ def key_from_a_callable(bench: Bench) -> str:
     """The key may come from a function that is called for each request."""
     bench.script(say())
     bench.ask(bench.model(api_key=lambda: KEY))
-    return kept(bench.gateway.last_request.key == KEY, "no: not sent")
+    return kept(bench.latest.key == KEY, "no: not sent")
 
 
 @probe(SECRETS, ways=SYNC)
@@ -243,7 +243,7 @@ def loaded(bench: Bench) -> str:
             valid_namespaces=[bench.subject.module],
             allowed_objects=[type(model)],
         )
-    return kept(bench.ask(again).text and bench.gateway.last_request.key == KEY)
+    return kept(bench.ask(again).text and bench.latest.key == KEY)
 
 
 @probe(FRAMEWORK, ways=SYNC)

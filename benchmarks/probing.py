@@ -13,6 +13,8 @@ from kilocode_gateway.local import LocalGateway, Reply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from kilocode_gateway.local.recorded import RecordedRequest
+
     Run = Callable[["Bench"], str]
 
 YES = "yes"
@@ -113,6 +115,10 @@ class FailedError(Exception):
         self.error = error
 
 
+class NothingSentError(Exception):
+    """The class under test sent no request where the probe looked for one."""
+
+
 @contextmanager
 def watched() -> Iterator[None]:
     """Tell the errors of the class under test from those of a probe."""
@@ -143,9 +149,16 @@ class Bench:
         self.gateway.script(*replies)
 
     @property
+    def latest(self) -> RecordedRequest:
+        """The latest request that reached the gateway."""
+        if not self.gateway.requests:
+            raise FailedError(NothingSentError("expected a request, none reached the gateway"))
+        return self.gateway.last_request
+
+    @property
     def sent(self) -> dict[str, Any]:
         """The body of the latest request."""
-        found: dict[str, Any] = self.gateway.last_request.json
+        found: dict[str, Any] = self.latest.json
         return found
 
     @property

@@ -35,8 +35,14 @@ def test_the_column_of_chatkilocode_is_what_is_measured_now() -> None:
     from benchmarks.capabilities import measure, rows, titles
 
     names = rows()
-    measured = [cell.verdict for cell in measure("ChatKiloCode", names).values()]
-    assert _written()["ChatKiloCode"] == dict(zip(titles(names), measured, strict=True)), RENEW
+    written = _written()["ChatKiloCode"]
+    measured = dict(zip(titles(names), measure("ChatKiloCode", names).values(), strict=True))
+    changed = [
+        f"{title}: written {written.get(title)!r}, now {cell.verdict!r}\n{cell.details}"
+        for title, cell in measured.items()
+        if written.get(title) != cell.verdict
+    ]
+    assert not changed, "\n".join([*changed, f"Where the new cells are right, {RENEW}."])
 
 
 def test_titles_are_unique() -> None:
