@@ -45,7 +45,8 @@ class Worker:
     """A process that runs the probes of one class."""
 
     def __init__(self, subject: str) -> None:
-        folder = tempfile.mkdtemp()
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        folder = self._folder.name
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -103,6 +104,7 @@ class Worker:
         """End the process."""
         self._process.kill()
         self._process.communicate()
+        self._folder.cleanup()
 
 
 def measure(subject: str, rows: Iterable[str]) -> dict[str, Cell]:
