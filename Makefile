@@ -11,7 +11,7 @@ PYTEST :=
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test lint types format bench lowest clean
+.PHONY: help demo test lint types format bench capabilities lowest clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -37,6 +37,9 @@ format: .venv/lint.stamp ## Format the code and mend what ruff can mend
 bench: .venv/demo.stamp ## Measure, as ratios in one run, and print Markdown tables
 	$(BIN)/python benchmarks/catalog.py
 
+capabilities: .venv-peers/stamp ## Measure ChatKiloCode beside its peers, and write the table in tests/lc/README.md
+	.venv-peers/bin/python -m benchmarks.capabilities --into tests/lc/README.md
+
 lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has moved in pyproject.toml
 	$(PIP) install --quiet 'uv>=0.9'
 	rm -f tests/lowest.txt
@@ -44,7 +47,7 @@ lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has move
 		--no-annotate --custom-compile-command 'make lowest' --output-file tests/lowest.txt pyproject.toml
 
 clean: ## Remove the environment and everything that was made
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough and can make environments.
@@ -78,4 +81,11 @@ clean: ## Remove the environment and everything that was made
 
 .venv/type.stamp: .venv/test.stamp $(SOURCES)
 	$(PIP) install --quiet --group type
+	@touch $@
+
+# The peers stand in an environment of their own: they hold back other packages.
+.venv-peers/stamp: .venv/pip.stamp $(SOURCES)
+	$(BIN)/python -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-peers/bin/python -m pip install --quiet -e '.[langchain]' --group peers
 	@touch $@
