@@ -15,7 +15,6 @@ from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._messages import to_wire
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
 from langchain_kilocode._settings import CALL_NAMES, check_call
-from langchain_kilocode._tokens import estimated_token_ids
 from langchain_kilocode._tools import to_choice, to_tool, without_credentials
 
 if TYPE_CHECKING:
@@ -407,7 +406,10 @@ class ChatKiloCode(GatewayChatModel):
         The gateway's models have many tokenizers and it tells none of them, so this is an estimate: four bytes to a
         token. Pass `custom_get_token_ids` to count exactly.
         """
-        return self.custom_get_token_ids(text) if self.custom_get_token_ids is not None else estimated_token_ids(text)
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        data = text.encode()
+        return [int.from_bytes(data[start : start + 4], "big") for start in range(0, len(data), 4)]
 
     def get_num_tokens_from_messages(
         self,

@@ -19,7 +19,6 @@ from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_TOKENS, check_fim, fim_body
 from langchain_kilocode._connection import OnGateway
 from langchain_kilocode._replies import PROVIDER, reply_metadata
-from langchain_kilocode._tokens import estimated_token_ids
 
 if TYPE_CHECKING:
     import uuid
@@ -389,7 +388,10 @@ class KiloCodeFIM(OnGateway, BaseLLM):
 
     def get_token_ids(self, text: str) -> list[int]:
         """Split text into pieces of about a token, offline, as `ChatKiloCode.get_token_ids` does."""
-        return self.custom_get_token_ids(text) if self.custom_get_token_ids is not None else estimated_token_ids(text)
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        data = text.encode()
+        return [int.from_bytes(data[start : start + 4], "big") for start in range(0, len(data), 4)]
 
     @property
     def lc_secrets(self) -> dict[str, str]:

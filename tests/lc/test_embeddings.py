@@ -17,6 +17,7 @@ from kilocode_gateway import (
     InvalidRequestError,
     MalformedReplyError,
     ModelNotFoundError,
+    UnknownSettingError,
     track_usage,
 )
 from kilocode_gateway.local import Reply
@@ -261,6 +262,15 @@ async def test_short_names_go_out_in_full(embed: Any, make: Any, gateway: Any, m
 
 async def test_queries(make: Any) -> None:
     assert make().embed_query("a") == (await make().aembed_documents(["a"]))[0] == await make().aembed_query("a")
+
+
+def test_copy_and_assignment_take_either_name_and_no_other(make: Any) -> None:
+    model = make().model_copy(update={"timeout": 5, "batch_size": 3})
+    assert (model.request_timeout, model.chunk_size) == (5, 3)
+    model.timeout = 6
+    assert model.request_timeout == 6
+    with pytest.raises(UnknownSettingError, match=r"'dimension'. Did you mean 'dimensions'"):
+        model.model_copy(update={"dimension": 3})
 
 
 @pytest.mark.parametrize("again", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy, copy.copy])
