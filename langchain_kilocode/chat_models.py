@@ -16,6 +16,7 @@ from langchain_kilocode._messages import to_wire
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
 from langchain_kilocode._settings import CALL_NAMES, check_call
 from langchain_kilocode._tools import to_choice, to_tool, without_credentials
+from langchain_kilocode._traces import tell_cost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -225,6 +226,7 @@ class ChatKiloCode(GatewayChatModel):
         stream_usage: bool | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        tell_cost(run_manager)
         body = self._get_request_payload(messages, stop=stop, **kwargs)
         with self._transport().stream(body) as pieces:
             for delta in pieces:
@@ -248,6 +250,7 @@ class ChatKiloCode(GatewayChatModel):
         stream_usage: bool | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        tell_cost(run_manager)
         body = self._get_request_payload(messages, stop=stop, **kwargs)
         async with await self._transport().astream(body) as pieces:
             async for delta in pieces:
