@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,11 +31,14 @@ class LangSmith:
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
+        self.begun: list[str] = []
         told = self
 
         class Handler(BaseHTTPRequestHandler):
             def _take(self) -> None:
                 run = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if self.command == "POST":
+                    told.begun.append(run["id"])
                 told.runs.setdefault(run.get("id") or self.path.rpartition("/")[2], {}).update(run)
                 self.send_response(202)
                 self.send_header("content-length", "2")
@@ -122,6 +126,7 @@ async def test_tracer_of_the_model_itself_traces_once(
 ) -> None:
     gateway.script(_reply())
     await ask(make_model(callbacks=[tracer]), "Hello")
+    assert len(langsmith.begun) == 1
     assert [_core(told) for told in langsmith.told()] == [TOLD]
 
 
@@ -155,6 +160,26 @@ async def test_other_ways_of_asking(
     else:
         await model.abatch(["a", "b"], {"callbacks": [tracer]})
     assert [_core(told) for told in langsmith.told()] == [TOLD, TOLD]
+
+
+@pytest.mark.parametrize("way", ["astream_events v2", "stream_events v3", "astream_events v3"])
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+async def test_events(model: Any, gateway: Any, langsmith: LangSmith, tracer: LangChainTracer, way: str) -> None:
+    gateway.script(_reply())
+    config = {"callbacks": [tracer]}
+    if way == "astream_events v2":
+        assert [event async for event in model.astream_events("Hello", config, version="v2")]
+    elif way == "stream_events v3":
+        assert list(model.stream_events("Hello", config, version="v3"))
+    else:
+        assert [event async for event in await model.astream_events("Hello", config, version="v3")]
+        for _ in range(100):
+            # LangChain ends the run in a task of its own.
+            if any(langsmith.told()):
+                break
+            await asyncio.sleep(0.02)
+    assert [_core(told) for told in langsmith.told()] == [TOLD]
+    assert len(langsmith.begun) == 1
 
 
 async def test_tracer_that_was_given_stays_as_it_was(ask: Any, model: Any, tracer: LangChainTracer) -> None:
