@@ -168,7 +168,7 @@ class GatewayChatModel(TracedChatModel):
             return known[2]
         catalog = Catalog.look(config, http_client=self.http_client)
         info = catalog.get(self.model_name)
-        profile = {} if info is None else to_profile(info)
+        profile = {} if info is None else to_profile(info, catalog)
         if catalog.source in ("gateway", "cache") and profile:
             # Else not kept: what the gateway itself says may come later.
             self._memory.profile = (self.model_name, config, profile)
