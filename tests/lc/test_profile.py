@@ -204,7 +204,7 @@ def test_summarization_by_fraction(seer: ChatKiloCode, model: str, sums_up: bool
     asked = seer.model_copy(update={"model": model, "metadata": None})
     middleware = SummarizationMiddleware(asked, trigger=("fraction", 0.5), keep=("messages", 1))
     # About 20,000 tokens: more than half of the smallest routed model's 32,000, far less than half of 200,000.
-    messages = [*[HumanMessage("word " * 800)] * 20, HumanMessage("Well?")]
+    messages = [*(HumanMessage("word " * 800) for _ in range(20)), HumanMessage("Well?")]
     create_agent(asked, [], middleware=[middleware]).invoke({"messages": messages})
     assert len(found.chat_requests) == (2 if sums_up else 1)
 
