@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumps, loads
-from langchain_core.messages import HumanMessage
 from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr
 
@@ -415,16 +414,6 @@ def test_no_connection_and_no_file_in_the_constructor(monkeypatch: pytest.Monkey
     monkeypatch.setattr(socket.socket, "connect", refuse)
     ChatKiloCode(api_key="k").bind_tools([{"type": "openrouter:web_search"}])
     KiloCodeEmbeddings(api_key="k")
-
-
-def test_tokens_are_estimated_offline(model: Any, gateway: Any) -> None:
-    assert 2 <= model.get_num_tokens("Hello there") <= 4
-    schema = {"title": "t", "description": "A tool. " * 30, "type": "object", "properties": {}}
-    few = model.get_num_tokens_from_messages([HumanMessage("Hello there")])
-    assert 2 <= few <= 12
-    assert model.get_num_tokens_from_messages([HumanMessage("Hello there")], tools=[schema]) > few + 30
-    assert gateway.requests == []
-    assert ChatKiloCode(custom_get_token_ids=lambda text: [1] * len(text)).get_num_tokens("abc") == 3
 
 
 def test_names_in_traces(make_model: Any) -> None:
