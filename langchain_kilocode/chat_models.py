@@ -16,6 +16,7 @@ from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_resul
 from langchain_kilocode._settings import CALL_NAMES, check_call
 from langchain_kilocode._tools import to_choice, to_tool, without_credentials
 from langchain_kilocode._traces import tell_cost
+from langchain_kilocode.errors import as_langchain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -187,6 +188,13 @@ class ChatKiloCode(GatewayChatModel):
         """Give the request as the transport takes it: the model's settings, the call's over them, and the messages."""
         if stop is not None:
             kwargs["stop"] = stop
+        try:
+            return self._payload(input_, kwargs)
+        except ConfigurationError as exc:
+            error = as_langchain(exc)
+        raise error
+
+    def _payload(self, input_: LanguageModelInput, kwargs: dict[str, Any]) -> dict[str, Any]:
         check_call(self, kwargs)
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
         payload = wire.merge(self._default_params, call)

@@ -40,7 +40,7 @@ def _count(*content: Any, **more: Any) -> int:
     ("text", "least", "most"),
     [
         ("Hello there, how are you today my friend?", 9, 14),
-        ("今天天气怎么样，我想去公园散步。" * 10, 90, 240),
+        ("今天天气怎么样。我想去公园散步。" * 10, 90, 240),
         ("吾輩は猫である。名前はまだ無い。" * 10, 90, 240),
         ("Привет, как дела, что нового сегодня?" * 10, 100, 250),
         ("def add(first, second):\n    return first + second\n", 9, 18),
