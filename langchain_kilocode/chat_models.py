@@ -169,6 +169,15 @@ class ChatKiloCode(GatewayChatModel):
         print(model.profile["max_input_tokens"], model.profile["tool_calling"])
         ```
 
+    Copies and pickles:
+        A copy with another key or address uses it at once. A pickle carries every setting to a worker elsewhere, a key
+        that was given as `api_key` too, so keep it as safe as the key; a key from the environment does not travel: the
+        worker reads its own. Clients, callbacks, the rate limiter and the cache stay behind; a deep copy shares them.
+
+        ```python
+        other = model.model_copy(update={"model": "openai/gpt-5.4", "temperature": 0})
+        ```
+
     Errors:
         Each is a `KiloCodeError`, and also the `openai` and the langchain-core error that other code catches.
 

@@ -105,11 +105,3 @@ async def test_graph_with_checkpoints(model: Any, gateway: Any, way: str) -> Non
     result = await _run(agent, way, {"messages": [HumanMessage("Thank you.")]}, **config)
     assert result["messages"][-1].text == "You are welcome."
     assert gateway.last_request.json["messages"][1]["reasoning_details"] == DETAILS
-
-
-async def test_events(model: Any, gateway: Any) -> None:
-    gateway.script(Reply.text("One two three."))
-    events = [event async for event in model.astream_events("Count.", version="v2")]
-    streamed = "".join(event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
-    assert streamed == "One two three."
-    assert events[0]["metadata"]["ls_provider"] == "kilocode"

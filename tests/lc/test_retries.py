@@ -1,4 +1,4 @@
-"""LangChain's retries, fallbacks and summaries: what may pass is repeated, what lasts is not, no budget is overspent."""
+"""LangChain's retries, fallbacks and summaries: what may pass is repeated, what lasts is not, no budget breaks."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumps, loads
-from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr
 
 from kilocode_gateway import ConfigurationError, UnknownSettingError
@@ -361,15 +360,6 @@ def test_dumps_and_load(make_model: Any, gateway: Any) -> None:
                 loads(text, **half)
     assert "allowed_objects=[ChatKiloCode]" in (ChatKiloCode.is_lc_serializable.__doc__ or "")
     assert loaded.invoke("Hello").text
-
-
-async def test_configurable_fields(ask: Any, model: Any, gateway: Any) -> None:
-    configurable = model.configurable_fields(
-        model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="temperature")
-    )
-    chosen = configurable.with_config(configurable={"model": "openai/gpt-5.4", "temperature": 0.1})
-    await ask(chosen, "Hello")
-    assert (gateway.last_request.json["model"], gateway.last_request.json["temperature"]) == ("openai/gpt-5.4", 0.1)
 
 
 def test_repr_tells_the_model_and_no_noise(model: Any, gateway: Any) -> None:
