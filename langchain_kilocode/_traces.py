@@ -8,6 +8,7 @@ raises for a fraction of a dollar. So the tracer alone is handed a copy of the m
 from __future__ import annotations
 
 import copy
+from contextlib import aclosing
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -52,8 +53,10 @@ class TracedChatModel(BaseChatOpenAI):
         """Answer piece by piece, without blocking the event loop."""
         config = ensure_config(config)
         manager = AsyncCallbackManager.configure(config.get("callbacks"), self.callbacks)
-        async for chunk in super().astream(input, _telling(config, manager), **kwargs):
-            yield chunk
+        chunks: Any = super().astream(input, _telling(config, manager), **kwargs)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
 
     def _generate_with_cache(
         self,

@@ -51,7 +51,7 @@ class LangSmith:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         self.client = Client(
             api_url=f"http://127.0.0.1:{self._server.server_port}", api_key="none", auto_batch_tracing=False, info={}
         )
