@@ -140,6 +140,8 @@ class ModelInfo:
     """The date on which it is retired, as YYYY-MM-DD."""
     preferred_index: int | None = None
     """Its place among the models that Kilo recommends, from 0; None for the others."""
+    routed_models: tuple[str, ...] = ()
+    """The ids among which an auto model chooses, where the gateway tells them (`autoRouting.models`, 2026)."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """The entry as it came."""
 
@@ -169,6 +171,7 @@ class ModelInfo:
             created=_count(entry.get("created")),
             expires=_text(entry.get("expiration_date")) or None,
             preferred_index=_count(entry.get("preferredIndex"), least=0),
+            routed_models=_ids(_mapping(entry.get("autoRouting")).get("models")),
             raw=entry,
         )
 
@@ -320,6 +323,10 @@ def _words(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         return ()
     return tuple(dict.fromkeys(word for item in value if (word := _text(item).lower())))
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    return tuple(filter(None, map(_text, value))) if isinstance(value, list) else ()
 
 
 def _count(value: object, *, least: int = 1) -> int | None:

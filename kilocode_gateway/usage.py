@@ -106,7 +106,8 @@ def track_usage(limit_usd: Decimal | float | str | None = None) -> Iterator[Usag
     """Add up tokens and cost of every call inside the block, in LangChain, LlamaIndex and the core alike.
 
     Tasks and threads that the block starts count as well, and blocks may stand inside one another. A thread that was
-    started without a copy of its starter's context counts for every block that is open.
+    started without a copy of its starter's context counts for every block that is open. A stream counts where it ends,
+    so read it to its end inside the block.
 
     Args:
         limit_usd: Refuse the next call with `BudgetExceededError` once this much was spent. A running call is never
@@ -118,7 +119,7 @@ def track_usage(limit_usd: Decimal | float | str | None = None) -> Iterator[Usag
 
     """
     tracker = UsageTracker(limit_usd=None if limit_usd is None else _amount(limit_usd))
-    token = _trackers.set((*(_trackers.get() or ()), tracker))
+    _trackers.set((*(_trackers.get() or ()), tracker))
     with _open_lock:
         _open.append(tracker)
     try:
@@ -126,9 +127,8 @@ def track_usage(limit_usd: Decimal | float | str | None = None) -> Iterator[Usag
     finally:
         with _open_lock:
             _open.remove(tracker)
-        with contextlib.suppress(ValueError):
-            # A generator that holds the block open may be closed in another context than it was begun in.
-            _trackers.reset(token)
+        # Generators that hold blocks open may be closed in any order, and in another context than they were begun in.
+        _trackers.set(tuple(other for other in _trackers.get() or () if other is not tracker) or None)
 
 
 def _amount(limit: Decimal | float | str) -> Decimal:

@@ -17,8 +17,9 @@ from langchain_kilocode.errors import LANGCHAIN_ERRORS
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
 
-LIVE = ("http_client", "http_async_client", "rate_limiter")
-"""Fields that hold connections or locks: a pickle leaves them out, a deep copy shares them."""
+LIVE = ("http_client", "http_async_client", "rate_limiter", "cache", "callbacks")
+"""Fields that hold connections, locks or what this process remembers: a pickle leaves them out, a deep copy shares
+them."""
 
 
 class Memory:
@@ -122,7 +123,10 @@ def connection(model: Connected, memory: Memory) -> Transport:
 def without_connections(state: dict[Any, Any]) -> dict[Any, Any]:
     """Take out of a pickle's state what cannot travel."""
     fields = {
-        name: None if name in LIVE else value for name, value in state["__dict__"].items() if name != "_serialized"
+        # Whether to use the cache of everybody is a setting like others.
+        name: None if name in LIVE and not isinstance(value, bool) else value
+        for name, value in state["__dict__"].items()
+        if name != "_serialized"
     }
     return {**state, "__dict__": fields}
 
@@ -130,7 +134,9 @@ def without_connections(state: dict[Any, Any]) -> dict[Any, Any]:
 def shared_in_copies(fields: dict[str, Any], memo: dict[int, Any] | None) -> dict[int, Any]:
     """Make a deep copy share what cannot be copied."""
     memo = {} if memo is None else memo
-    memo.update({id(value): value for name in LIVE if (value := fields.get(name)) is not None})
+    for name in LIVE:
+        value = fields.get(name)
+        memo.update({id(item): item for item in (value if isinstance(value, list) else [value])})
     return memo
 
 

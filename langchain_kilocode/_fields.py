@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.utils import get_pydantic_field_names
-from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from kilocode_gateway import __version__, wire
@@ -26,6 +25,7 @@ from langchain_kilocode._settings import (
     refuse_foreign_names,
     refuse_openai_settings,
 )
+from langchain_kilocode._traces import TracedChatModel
 
 if TYPE_CHECKING:
     from kilocode_gateway.config import GatewayConfig
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _ALIASES = {"model": "model_name", "timeout": "request_timeout", "stop_sequences": "stop"}
 
 
-class GatewayChatModel(BaseChatOpenAI):
+class GatewayChatModel(TracedChatModel):
     """The settings of a chat model on the gateway. Nothing here opens a connection."""
 
     model_name: str = Field(default="kilo/auto", alias="model")
@@ -192,7 +192,7 @@ class GatewayChatModel(BaseChatOpenAI):
             return known[2]
         catalog = Catalog.look(config, http_client=self.http_client)
         info = catalog.get(self.model_name)
-        profile = {} if info is None else to_profile(info)
+        profile = {} if info is None else to_profile(info, catalog)
         if catalog.source in ("gateway", "cache") and profile:
             # Else not kept: what the gateway itself says may come later.
             self._memory.profile = (self.model_name, config, profile)

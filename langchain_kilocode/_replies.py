@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
@@ -33,6 +34,33 @@ def to_result(completions: list[Completion]) -> ChatResult:
         if name not in ("finish_reason", "native_finish_reason", "logprobs")
     }
     return ChatResult(generations=generations, llm_output=output)
+
+
+def combined_output(outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+    """Give what several replies used together, as the `llm_output` of `generate`."""
+    told = [output for output in outputs if output]
+    combined: dict[str, Any] = {"token_usage": {}}
+    for output in told:
+        combined["token_usage"] = _sum(combined["token_usage"], output.get("token_usage") or {})
+        combined.setdefault("model_name", output.get("model_name"))
+    costs = [output["cost"] for output in told if "cost" in output]
+    return {**combined, "cost": _sum(0, *costs)} if costs else combined
+
+
+def _sum(first: Any, *others: Any) -> Any:
+    """Add numbers, exactly as they were written, and the numbers in dicts; of anything else keep the last."""
+    for other in others:
+        if isinstance(first, dict) and isinstance(other, dict):
+            first = {
+                **first,
+                **{name: _sum(first[name], value) if name in first else value for name, value in other.items()},
+            }
+        elif all(isinstance(number, (int, float)) and not isinstance(number, bool) for number in (first, other)):
+            whole = isinstance(first, int) and isinstance(other, int)
+            first = first + other if whole else float(Decimal(str(first)) + Decimal(str(other)))
+        elif other is not None:
+            first = other
+    return first
 
 
 def _message(completion: Completion) -> AIMessage:
@@ -135,6 +163,19 @@ def usage_metadata(usage: Usage | None) -> UsageMetadata | None:
         input_token_details=cast("InputTokenDetails", _told(inputs)),
         output_token_details=cast("OutputTokenDetails", _told(outputs)),
     )
+
+
+def at_no_cost(message: AIMessage) -> AIMessage:
+    """Give a copy of an answer that came from LangChain's cache: the tokens are those of then, and nobody paid."""
+    metadata = dict(message.response_metadata)
+    if metadata.get("model_provider") != PROVIDER:
+        return message
+    metadata["cost"] = 0.0
+    metadata.pop("cost_details", None)
+    if isinstance(used := metadata.get("token_usage"), dict):
+        free = {name: value for name, value in used.items() if name != "cost_details"}
+        metadata["token_usage"] = {**free, "cost": 0} if "cost" in used else free
+    return message.model_copy(update={"response_metadata": metadata})
 
 
 def _told(counts: dict[str, int | None]) -> dict[str, int]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import LangSmithParams
-from langchain_core.messages.utils import count_tokens_approximately
 
 from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
-from langchain_kilocode import _blocks, _structured
+from langchain_kilocode import _blocks, _structured, _tokens
 from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._messages import to_wire
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
 from langchain_kilocode._settings import CALL_NAMES, check_call
 from langchain_kilocode._tools import to_choice, to_tool, without_credentials
+from langchain_kilocode._traces import tell_cost
+from langchain_kilocode.errors import as_langchain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -168,6 +169,15 @@ class ChatKiloCode(GatewayChatModel):
         print(model.profile["max_input_tokens"], model.profile["tool_calling"])
         ```
 
+    Copies and pickles:
+        A copy with another key or address uses it at once. A pickle carries every setting to a worker elsewhere, a key
+        that was given as `api_key` too, so keep it as safe as the key; a key from the environment does not travel: the
+        worker reads its own. Clients, callbacks, the rate limiter and the cache stay behind; a deep copy shares them.
+
+        ```python
+        other = model.model_copy(update={"model": "openai/gpt-5.4", "temperature": 0})
+        ```
+
     Errors:
         Each is a `KiloCodeError`, and also the `openai` and the langchain-core error that other code catches.
 
@@ -187,6 +197,13 @@ class ChatKiloCode(GatewayChatModel):
         """Give the request as the transport takes it: the model's settings, the call's over them, and the messages."""
         if stop is not None:
             kwargs["stop"] = stop
+        try:
+            return self._payload(input_, kwargs)
+        except ConfigurationError as exc:
+            error = as_langchain(exc)
+        raise error
+
+    def _payload(self, input_: LanguageModelInput, kwargs: dict[str, Any]) -> dict[str, Any]:
         check_call(self, kwargs)
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
         payload = wire.merge(self._default_params, call)
@@ -225,6 +242,7 @@ class ChatKiloCode(GatewayChatModel):
         stream_usage: bool | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
+        tell_cost(run_manager)
         body = self._get_request_payload(messages, stop=stop, **kwargs)
         with self._transport().stream(body) as pieces:
             for delta in pieces:
@@ -248,6 +266,7 @@ class ChatKiloCode(GatewayChatModel):
         stream_usage: bool | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        tell_cost(run_manager)
         body = self._get_request_payload(messages, stop=stop, **kwargs)
         async with await self._transport().astream(body) as pieces:
             async for delta in pieces:
@@ -403,13 +422,12 @@ class ChatKiloCode(GatewayChatModel):
     def get_token_ids(self, text: str) -> list[int]:
         """Split text into pieces of about a token, offline. The numbers stand for no model's vocabulary.
 
-        The gateway's models have many tokenizers and it tells none of them, so this is an estimate: four bytes to a
-        token. Pass `custom_get_token_ids` to count exactly.
+        An estimate: four bytes to a token, because the gateway tells no model's tokenizer. Pass `custom_get_token_ids`
+        to count exactly.
         """
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
-        data = text.encode()
-        return [int.from_bytes(data[start : start + 4], "big") for start in range(0, len(data), 4)]
+        return [int.from_bytes(piece, "big") for piece in _tokens.pieces(text)]
 
     def get_num_tokens_from_messages(
         self,
@@ -418,6 +436,10 @@ class ChatKiloCode(GatewayChatModel):
         *,
         allow_fetching_images: bool = True,  # noqa: ARG002 - nothing is ever fetched
     ) -> int:
-        """Estimate the tokens of messages and tools, offline: nothing is downloaded and no image is fetched."""
-        schemas: list[Any] = [to_tool(tool) for tool in tools or ()]
-        return count_tokens_approximately(messages, tools=schemas or None)
+        """Estimate the tokens of messages and tools, offline: nothing is downloaded and no image is fetched.
+
+        Text counts four bytes to a token, or as `custom_get_token_ids` says; an image 85 tokens; a file, a sound or a
+        video one token per 100 bytes.
+        """
+        text_count = _tokens.text_tokens if self.custom_get_token_ids is None else self.get_num_tokens
+        return _tokens.count(messages, [to_tool(tool) for tool in tools or ()], text_count)

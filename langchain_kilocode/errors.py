@@ -96,6 +96,18 @@ class MalformedReplyError(_Retryable, openai_errors.MalformedReplyError, core.Mo
     """See `kilocode_gateway.MalformedReplyError`."""
 
 
+class ConfigurationError(_Retryable, errors.ConfigurationError, core.ModelError):
+    """See `kilocode_gateway.ConfigurationError`. LangChain repeats what is no `ModelError`, so this is one."""
+
+
+class UnknownSettingError(_Retryable, errors.UnknownSettingError, core.ModelError):
+    """See `kilocode_gateway.UnknownSettingError`."""
+
+
+class BudgetExceededError(_Retryable, errors.BudgetExceededError, core.ModelError):
+    """See `kilocode_gateway.BudgetExceededError`."""
+
+
 LANGCHAIN_ERRORS: ErrorTable = {
     **openai_errors.OPENAI_ERRORS,
     errors.KiloCodeError: APIError,
@@ -116,8 +128,17 @@ LANGCHAIN_ERRORS: ErrorTable = {
     errors.TimeoutExceededError: TimeoutExceededError,
     errors.StreamInterruptedError: StreamInterruptedError,
     errors.MalformedReplyError: MalformedReplyError,
+    errors.ConfigurationError: ConfigurationError,
+    errors.UnknownSettingError: UnknownSettingError,
+    errors.BudgetExceededError: BudgetExceededError,
 }
-"""The table that the transport raises from. Settings and budgets are ours alone."""
+"""The table that the transport raises from. Settings and budgets are none of `openai`'s errors."""
+
+
+def as_langchain(error: errors.KiloCodeError) -> errors.KiloCodeError:
+    """Give the same error of the class that LangChain's machinery knows."""
+    kind = LANGCHAIN_ERRORS.get(type(error), type(error))
+    return error if kind is type(error) else kind(error.message, **error.facts())
 
 
 class StructuredOutputError(errors.KiloCodeError, OutputParserException):

@@ -157,6 +157,24 @@ def test_a_block_held_open_by_a_generator() -> None:
     assert used.total.calls in (0, 1)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["first one first", "last one first"])
+async def test_blocks_of_generators_close_in_any_order(gateway: LocalGateway, ask: Ask, order: tuple[int, int]) -> None:
+    def counting() -> Any:
+        with track_usage(limit_usd=0.1) as used:
+            yield used
+
+    blocks = [counting(), counting()]
+    counts = [next(block) for block in blocks]
+    gateway.script(_reply(0.1))
+    await ask(transport_to(gateway), BODY)
+    blocks[order[0]].close()
+    with pytest.raises(core.BudgetExceededError):
+        await ask(transport_to(gateway), BODY)
+    blocks[order[1]].close()
+    await ask(transport_to(gateway), BODY)
+    assert [used.total.calls for used in counts] == [1, 1]
+
+
 def test_many_threads_add_up_exactly() -> None:
     def count(context: contextvars.Context) -> None:
         for _ in range(500):

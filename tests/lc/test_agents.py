@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import SummarizationMiddleware
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
@@ -106,21 +105,3 @@ async def test_graph_with_checkpoints(model: Any, gateway: Any, way: str) -> Non
     result = await _run(agent, way, {"messages": [HumanMessage("Thank you.")]}, **config)
     assert result["messages"][-1].text == "You are welcome."
     assert gateway.last_request.json["messages"][1]["reasoning_details"] == DETAILS
-
-
-def test_context_overflow_makes_summarization_act(make_model: Any, gateway: Any) -> None:
-    model = make_model(profile={"max_input_tokens": 1000})
-    agent = create_agent(
-        model, [], middleware=[SummarizationMiddleware(model, trigger=("fraction", 0.5), keep=("messages", 1))]
-    )
-    gateway.script(Reply.text("A summary."), Reply.text("Done."))
-    messages = [HumanMessage("A long story. " * 100), HumanMessage("And another. " * 100), HumanMessage("Well?")]
-    assert agent.invoke({"messages": messages})["messages"][-1].text == "Done."
-
-
-async def test_events(model: Any, gateway: Any) -> None:
-    gateway.script(Reply.text("One two three."))
-    events = [event async for event in model.astream_events("Count.", version="v2")]
-    streamed = "".join(event["data"]["chunk"].text for event in events if event["event"] == "on_chat_model_stream")
-    assert streamed == "One two three."
-    assert events[0]["metadata"]["ls_provider"] == "kilocode"

@@ -9,8 +9,10 @@ import pickle
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.language_models import ModelProfile
+from langchain_core.messages import HumanMessage
 from pydantic import BaseModel
 
 from kilocode_gateway.local import Reply
@@ -34,9 +36,29 @@ ENTRY = {
 PLAIN = {**ENTRY, "id": "vendor/plain", "supported_parameters": ["response_format"], "opencode": {}}
 
 
+_AUTO_PARAMETERS = ["max_tokens", "temperature", "tools", "tool_choice", "reasoning", "structured_outputs"]
+AUTO = {
+    **ENTRY,
+    "id": "kilo-auto/efficient",
+    "created": 0,
+    "context_length": 1_000_000,
+    "top_provider": {"max_completion_tokens": 65_536},
+    "supported_parameters": _AUTO_PARAMETERS,
+    "autoRouting": {"models": ["vendor/seer", "vendor/blind", "vendor/not-listed", None]},
+}
+BLIND = {
+    **ENTRY,
+    "id": "vendor/blind",
+    "context_length": 32_000,
+    "architecture": {"input_modalities": ["text"], "output_modalities": ["text"]},
+    "top_provider": {"max_completion_tokens": 40_000},
+    "expiration_date": "2027-01-01",
+}
+
+
 @pytest.fixture
 def seer(make_gateway: Any) -> ChatKiloCode:
-    found = make_gateway(models=[ENTRY, PLAIN])
+    found = make_gateway(models=[ENTRY, PLAIN, AUTO, BLIND])
     model = ChatKiloCode(model="vendor/seer", base_url=found.base_url, api_key=found.api_key)
     model.__dict__["metadata"] = {"gateway": found}
     return model
@@ -49,6 +71,7 @@ def _asked(model: ChatKiloCode) -> int:
 def test_every_field_that_the_catalog_tells(seer: ChatKiloCode) -> None:
     expected = {
         "name": "Seer",
+        "release_date": "1970-01-01",
         "max_input_tokens": 200_000,
         "max_output_tokens": 9000,
         "text_inputs": True,
@@ -113,6 +136,46 @@ def test_auto_models_promise_little() -> None:
     assert "tool_choice" not in model.profile or model.profile["tool_choice"] is False
 
 
+def test_auto_model_promises_what_each_routed_model_keeps(seer: ChatKiloCode) -> None:
+    profile = seer.model_copy(update={"model": "kilo-auto/efficient"}).profile
+    assert profile["max_input_tokens"] == 32_000
+    assert profile["max_output_tokens"] == 9000
+    assert profile["tool_calling"] is True
+    assert profile["reasoning_output"] is True
+    assert profile["structured_output"] is False
+    unsaid = ("image_inputs", "pdf_inputs", "audio_inputs", "attachment", "tool_choice", "reasoning_effort_levels")
+    assert not [name for name in unsaid if name in profile]
+    assert "release_date" not in profile
+
+
+def test_model_that_will_be_retired_is_told(seer: ChatKiloCode) -> None:
+    assert seer.model_copy(update={"model": "vendor/blind"}).profile.get("status") == "deprecated"
+    assert "status" not in seer.profile
+
+
+@pytest.mark.parametrize("created", [10**30, -5, "soon", None])
+def test_release_date_that_is_none(make_gateway: Any, created: Any) -> None:
+    found = make_gateway(models=[{**ENTRY, "created": created}])
+    profile = ChatKiloCode(model="vendor/seer", base_url=found.base_url).profile
+    assert profile["name"] == "Seer"
+    assert "release_date" not in profile
+
+
+def test_no_field_that_this_langchain_core_warns_of(seer: ChatKiloCode) -> None:
+    for model in ("vendor/seer", "kilo-auto/efficient"):
+        again = ChatKiloCode(model=model, profile=seer.model_copy(update={"model": model}).profile)
+        assert again.profile
+
+
+@pytest.mark.parametrize(("model", "asks"), [("vendor/seer", "json_schema"), ("kilo-auto/efficient", "tools")])
+def test_agent_asks_for_structured_output_as_the_profile_says(seer: ChatKiloCode, model: str, asks: str) -> None:
+    found = seer.metadata["gateway"]
+    agent = create_agent(seer.model_copy(update={"model": model}), [], response_format=Joke)
+    assert agent.invoke({"messages": [HumanMessage("A joke.")]})["structured_response"].setup
+    sent = found.chat_requests[0].json
+    assert ("response_format" in sent, "tools" in sent) == (asks == "json_schema", asks == "tools")
+
+
 async def test_inside_an_event_loop_nothing_waits(seer: ChatKiloCode) -> None:
     assert seer.profile == {}
     assert await seer.aload() is seer
@@ -135,8 +198,15 @@ def test_older_frameworks_get_no_field_that_they_do_not_know(
     assert seer.profile == {"name": "Seer"}
 
 
-def test_summarization_by_fraction(seer: ChatKiloCode) -> None:
-    SummarizationMiddleware(seer, trigger=("fraction", 0.5), keep=("messages", 2))
+@pytest.mark.parametrize(("model", "sums_up"), [("vendor/seer", False), ("kilo-auto/efficient", True)])
+def test_summarization_by_fraction(seer: ChatKiloCode, model: str, sums_up: bool) -> None:
+    found = seer.metadata["gateway"]
+    asked = seer.model_copy(update={"model": model, "metadata": None})
+    middleware = SummarizationMiddleware(asked, trigger=("fraction", 0.5), keep=("messages", 1))
+    # About 20,000 tokens: more than half of the smallest routed model's 32,000, far less than half of 200,000.
+    messages = [*(HumanMessage("word " * 800) for _ in range(20)), HumanMessage("Well?")]
+    create_agent(asked, [], middleware=[middleware]).invoke({"messages": messages})
+    assert len(found.chat_requests) == (2 if sums_up else 1)
 
 
 class Joke(BaseModel):

@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumps, loads
-from langchain_core.messages import HumanMessage
-from langchain_core.runnables import ConfigurableField
 from pydantic import SecretStr
 
 from kilocode_gateway import ConfigurationError, UnknownSettingError
@@ -365,15 +363,6 @@ def test_dumps_and_load(make_model: Any, gateway: Any) -> None:
     assert loaded.invoke("Hello").text
 
 
-async def test_configurable_fields(ask: Any, model: Any, gateway: Any) -> None:
-    configurable = model.configurable_fields(
-        model_name=ConfigurableField(id="model"), temperature=ConfigurableField(id="temperature")
-    )
-    chosen = configurable.with_config(configurable={"model": "openai/gpt-5.4", "temperature": 0.1})
-    await ask(chosen, "Hello")
-    assert (gateway.last_request.json["model"], gateway.last_request.json["temperature"]) == ("openai/gpt-5.4", 0.1)
-
-
 def test_repr_tells_the_model_and_no_noise(model: Any, gateway: Any) -> None:
     assert repr(ChatKiloCode()) == "ChatKiloCode(model='kilo/auto')"
     shown = repr(model.model_copy(update={"temperature": 0.5, "metadata": {**model.metadata, "mine": 1}}))
@@ -417,16 +406,6 @@ def test_no_connection_and_no_file_in_the_constructor(monkeypatch: pytest.Monkey
     ChatKiloCode(api_key="k").bind_tools([{"type": "openrouter:web_search"}])
     KiloCodeEmbeddings(api_key="k")
     KiloCodeFIM(api_key="k")
-
-
-def test_tokens_are_estimated_offline(model: Any, gateway: Any) -> None:
-    assert 2 <= model.get_num_tokens("Hello there") <= 4
-    schema = {"title": "t", "description": "A tool. " * 30, "type": "object", "properties": {}}
-    few = model.get_num_tokens_from_messages([HumanMessage("Hello there")])
-    assert 2 <= few <= 12
-    assert model.get_num_tokens_from_messages([HumanMessage("Hello there")], tools=[schema]) > few + 30
-    assert gateway.requests == []
-    assert ChatKiloCode(custom_get_token_ids=lambda text: [1] * len(text)).get_num_tokens("abc") == 3
 
 
 def test_names_in_traces(make_model: Any) -> None:

@@ -102,6 +102,31 @@ async def test_metadata_and_usage(ask: Any, model: Any, gateway: Any, late: bool
     }
 
 
+def _repeating() -> list[dict[str, Any]]:
+    """Give a stream whose upstream says each closing thing again and again."""
+    end = _chunk({"content": ""}, finish_reason="stop", native_finish_reason="end_turn")
+    usage = {**HEAD, "choices": [], "usage": USAGE}
+    return [
+        _chunk({"role": "assistant", "content": "He"}, logprobs={"content": LOGPROBS[:1], "refusal": None}),
+        _chunk({"role": "assistant", "content": "llo"}, logprobs={"content": LOGPROBS[1:], "refusal": None}),
+        *[end, end, {**end, "usage": USAGE}, usage, usage, _chunk({"role": "assistant", "content": ""}), end, usage],
+    ]
+
+
+@pytest.mark.parametrize("version", [None, "v1"])
+async def test_repeated_finish_and_usage_say_nothing_twice(
+    ask_streamed: Any, make_model: Any, gateway: Any, version: str | None
+) -> None:
+    gateway.script(Reply.chunks(_repeating()))
+    marks = {} if version is None else {"output_version": "v1"}
+    with track_usage() as used:
+        answer = await ask_streamed(make_model(output_version=version), "Hello")
+    assert answer.text == "Hello"
+    assert answer.response_metadata == {**EXPECTED, **marks}
+    assert answer.usage_metadata["total_tokens"] == 150
+    assert (used.total.calls, float(used.total.cost)) == (1, 0.0125)
+
+
 @pytest.mark.parametrize("version", [None, "v1"])
 async def test_invoke_over_a_stream_gives_the_same(make_model: Any, gateway: Any, version: str | None) -> None:
     model = make_model(streaming=True, output_version=version)
@@ -116,8 +141,9 @@ async def test_invoke_over_a_stream_gives_the_same(make_model: Any, gateway: Any
         assert answer.usage_metadata["total_tokens"] == 150
 
 
-def test_one_chunk_carries_usage(model: Any, gateway: Any) -> None:
-    gateway.script(_stream(late=True))
+@pytest.mark.parametrize("reply", [_stream(late=True), _stream(late=False), Reply.chunks(_repeating())])
+def test_one_chunk_carries_usage(model: Any, gateway: Any, reply: Reply) -> None:
+    gateway.script(reply)
     chunks = list(model.stream("Hello"))
     assert [chunk.usage_metadata is not None for chunk in chunks] == [False, False, True]
     assert [chunk.chunk_position for chunk in chunks] == [None, None, "last"]
