@@ -267,11 +267,9 @@ async def test_time_limits_of_a_whole_call(fill: Any, make_fim: Any, gateway: An
     limits = {"total_timeout": 0.25}
     gateway.script(Reply.text("a + b" * 2000, stall_after=900, stall=60.0))
     begin = time.monotonic()
+    fim, call = (make_fim(**limits), {}) if where == "constructor" else (make_fim(), limits)
     with pytest.raises(ours.TimeoutExceededError, match="total_timeout"):
-        if where == "constructor":
-            await fill(make_fim(**limits), BEFORE)
-        else:
-            await fill(make_fim(), BEFORE, **limits)
+        await fill(fim, BEFORE, **call)
     assert time.monotonic() - begin < 4
 
 
