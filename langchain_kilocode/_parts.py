@@ -13,20 +13,34 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = frozenset(
     {
+        "bash_code_execution_tool_result",
+        "code_execution_result",
+        "code_execution_tool_result",
         "code_interpreter_call",
+        "executable_code",
+        "file_search_call",
         "function_call",
+        "image_generation_call",
         "input_json_delta",
         "invalid_tool_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "mcp_tool_result",
+        "mcp_tool_use",
         "reasoning",
         "reasoning_content",
         "redacted_thinking",
         "server_tool_call",
         "server_tool_call_chunk",
         "server_tool_result",
+        "server_tool_use",
         "thinking",
         "tool_call",
         "tool_call_chunk",
         "tool_use",
+        "web_fetch_tool_result",
+        "web_search_call",
+        "web_search_tool_result",
     }
 )
 """Blocks that are no content on the wire: they go back as other fields of the message, or not at all."""
@@ -58,6 +72,15 @@ def to_parts(content: Iterable[str | dict[Any, Any]]) -> list[dict[str, Any]]:
     return parts
 
 
+def can_be_sent(block: dict[Any, Any]) -> bool:
+    """Say whether a block can become a part."""
+    try:
+        to_parts([block])
+    except ConfigurationError:
+        return False
+    return True
+
+
 def plain_text(parts: list[dict[str, Any]]) -> str | None:
     """Give the text of parts that are text and nothing else; None for any others."""
     if all(part.get("type") == "text" and len(part) == 2 for part in parts):  # noqa: PLR2004 - type and text
@@ -85,6 +108,10 @@ def _part(block: dict[Any, Any]) -> dict[str, Any] | None:
 
 def _text(block: dict[Any, Any]) -> dict[str, Any]:
     return {"type": "text", "text": block.get("text") or ""}
+
+
+def _refusal(block: dict[Any, Any]) -> dict[str, Any]:
+    return {"type": "text", "text": block.get("refusal") or ""}
 
 
 def _image(block: dict[Any, Any]) -> dict[str, Any]:
@@ -160,6 +187,7 @@ _CONVERTERS: dict[str, Callable[[dict[Any, Any]], dict[str, Any]]] = {
     "image_url": _image,
     "input_audio": _audio,
     "media": _media,
+    "refusal": _refusal,
     "text": _text,
     "text-plain": _document,
     "video": _video,

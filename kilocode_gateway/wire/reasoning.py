@@ -26,13 +26,15 @@ def text_of(details: object) -> str:
 class ReasoningAssembler:
     """Collects the reasoning of one streamed answer, whatever forms it has."""
 
-    __slots__ = ("_content", "_details", "_plain", "_shown")
+    __slots__ = ("_closed", "_content", "_details", "_plain", "_shown")
 
     def __init__(self) -> None:
         self._plain: list[str] = []
         self._content: list[str] = []
         self._shown: list[str] = []
         self._details: list[dict[str, Any]] = []
+        self._closed = 0
+        """How many of the shown pieces belong to blocks that a signature has closed."""
 
     @property
     def text(self) -> str:
@@ -54,15 +56,19 @@ class ReasoningAssembler:
         if isinstance(plain, str) and plain:
             self._plain.append(plain)
             shown = plain
-        if isinstance(details, list):
+        if isinstance(details, list) and details:
+            first = not self._details
             for item in details:
                 if isinstance(item, dict):
                     self._add_detail(item)
+            signed = _is_signed(details)
             if not shown:
                 shown = text_of(details)
-                if shown and _is_signed(details) and shown == self.text:
-                    # Some upstreams repeat the whole text in one closing block, to bring its signature.
+                if shown and (signed or first) and shown == "".join(self._shown[self._closed :]):
+                    # Some upstreams repeat a block's whole text at its end, to bring its signature or its other form.
                     shown = ""
+            if signed:
+                self._closed = len(self._shown) + bool(shown)
         if shown:
             self._shown.append(shown)
         return shown
@@ -72,7 +78,9 @@ class ReasoningAssembler:
         return replay_fields(self._details, "".join(self._content), "".join(self._plain))
 
     def _add_detail(self, item: dict[str, Any]) -> None:
-        last = next((old for old in reversed(self._details) if _same_block(old, item)), None)
+        # Without an index, nothing but the latest block can be meant.
+        candidates = self._details[-1:] if item.get("index") is None else self._details
+        last = next((old for old in reversed(candidates) if _same_block(old, item)), None)
         if last is None:
             self._details.append(dict(item))
             return
