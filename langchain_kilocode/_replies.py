@@ -235,14 +235,15 @@ def _ending(call: WireCall) -> str:
     """
     if not _arguments(call)[1]:
         return "" if call.arguments.strip() or not call.arguments else "{}"
-    return next((ending for ending in _SPOILERS if not _seems_whole(call.arguments + ending)), "")
+    return next((ending for ending in _SPOILERS if not _is_taken(call.arguments + ending)), "")
 
 
 _SPOILERS = ("", "]", '"]', "{]", '"{]', '""{]')
 
 
-def _seems_whole(arguments: str) -> bool:
+def _is_taken(arguments: str) -> bool:
+    """Say whether LangChain would make a call of arguments: its events take any JSON, its chunks any broken object."""
     try:
-        return isinstance(parse_partial_json(arguments), dict)
+        return isinstance(parse_partial_json(arguments), dict) or json.loads(arguments) is not Ellipsis
     except (ValueError, RecursionError):
         return False
