@@ -85,7 +85,8 @@ def _reasoning(extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _citation(annotation: dict[str, Any]) -> dict[str, Any]:
-    source = annotation.get("url_citation")
+    # OpenAI nests what is said about the page, some upstreams do not.
+    source = annotation.get("url_citation", annotation)
     if annotation.get("type") != "url_citation" or not isinstance(source, dict):
         return {"type": "non_standard_annotation", "value": annotation}
     citation = {"type": "citation", **{name: source[name] for name in _CITATION if source.get(name) is not None}}

@@ -93,7 +93,7 @@ def _human(message: HumanMessage) -> list[dict[str, Any]]:
         {
             "role": "tool",
             "tool_call_id": block.get("tool_use_id"),
-            "content": _content(block.get("content") or "", joined=True),
+            "content": _content(_said_by_tool(block), joined=True),
         }
         for block in results
     ]
@@ -101,6 +101,17 @@ def _human(message: HumanMessage) -> list[dict[str, Any]]:
     if rest or not results:
         wired.append(_named({"role": "user", "content": _content(rest)}, message))
     return wired
+
+
+def _said_by_tool(block: dict[Any, Any]) -> str | list[str | dict[Any, Any]]:
+    """Give the content of Anthropic's `tool_result`; a cache point on the whole of it goes to its last part."""
+    content = block.get("content") or ""
+    mark = block.get("cache_control")
+    if mark is None or not content:
+        return content
+    parts = [content] if isinstance(content, str) else content
+    last = {"type": "text", "text": parts[-1]} if isinstance(parts[-1], str) else parts[-1]
+    return [*parts[:-1], {"cache_control": mark, **last}]
 
 
 def _assistant(message: AIMessage) -> dict[str, Any]:

@@ -128,6 +128,9 @@ def _image(block: dict[Any, Any]) -> dict[str, Any]:
 def _file(block: dict[Any, Any]) -> dict[str, Any]:
     if isinstance(block.get("file"), dict):
         return {"type": "file", "file": block["file"]}
+    text = _words(block)
+    if text is not None:
+        return {"type": "text", "text": text}
     url = _url(block, "file", "application/pdf")
     name = (
         block.get("filename")
@@ -141,21 +144,23 @@ def _file(block: dict[Any, Any]) -> dict[str, Any]:
     return {"type": "file", "file": {"filename": name, "file_data": url}}
 
 
-def _document(block: dict[Any, Any]) -> dict[str, Any]:
-    """Read Anthropic's `document`, and LangChain's plain-text block: text goes as text, anything else as a file."""
+def _words(block: dict[Any, Any]) -> str | None:
+    """Give the text of a file that is text, in Anthropic's or LangChain's forms: every model reads it as text."""
     source = _source(block)
     text = block.get("text") or (source.get("data") if source.get("type") == "text" else None)
-    mime = _mime(block, "")
-    if text is None and mime.startswith("text/"):
+    if text is None and _mime(block, "").startswith("text/"):
         data = _data(block)
         text = _decoded(data) if data else None
-    return {"type": "text", "text": text} if isinstance(text, str) else _file(block)
+    return text if isinstance(text, str) else None
 
 
 def _audio(block: dict[Any, Any]) -> dict[str, Any]:
     if isinstance(block.get("input_audio"), dict):
         return {"type": "input_audio", "input_audio": block["input_audio"]}
-    data = _data(block)
+    data, url = _data(block), block.get("url")
+    if not data and isinstance(url, str) and url.startswith("data:"):
+        head, _, data = url[5:].partition(",")
+        block = {"mime_type": head.partition(";")[0], **block}
     if not data:
         msg = (
             "Audio must come as base64 data: upstreams behind the gateway take none by URL. "
@@ -181,7 +186,7 @@ def _media(block: dict[Any, Any]) -> dict[str, Any]:
 
 _CONVERTERS: dict[str, Callable[[dict[Any, Any]], dict[str, Any]]] = {
     "audio": _audio,
-    "document": _document,
+    "document": _file,
     "file": _file,
     "image": _image,
     "image_url": _image,
@@ -189,7 +194,7 @@ _CONVERTERS: dict[str, Callable[[dict[Any, Any]], dict[str, Any]]] = {
     "media": _media,
     "refusal": _refusal,
     "text": _text,
-    "text-plain": _document,
+    "text-plain": _file,
     "video": _video,
     "video_url": _video,
 }

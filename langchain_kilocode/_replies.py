@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any, cast
 
@@ -243,7 +244,9 @@ _SPOILERS = ("", "]", '"]', "{]", '"{]', '""{]')
 
 def _is_taken(arguments: str) -> bool:
     """Say whether LangChain would make a call of arguments: its events take any JSON, its chunks any broken object."""
-    try:
-        return isinstance(parse_partial_json(arguments), dict) or json.loads(arguments) is not Ellipsis
-    except (ValueError, RecursionError):
-        return False
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(arguments)
+        return True
+    with contextlib.suppress(ValueError, RecursionError):
+        return isinstance(parse_partial_json(arguments), dict)
+    return False
