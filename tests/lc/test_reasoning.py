@@ -26,6 +26,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.pregel import Pregel
 
 from kilocode_gateway.local import Reply
 
@@ -307,6 +308,12 @@ async def _graph_state(model: Any) -> AIMessage:
     return graph.get_state(THREAD).values["messages"][-1]
 
 
+async def _graph_v3(model: Any) -> AIMessage:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _graph(model).stream_events(ASKED, THREAD, version="v3").output["messages"][-1]
+
+
 STREAMS: dict[str, Any] = {
     "astream_events v2": _events,
     "astream_events v2, chunks": _events_added,
@@ -315,6 +322,8 @@ STREAMS: dict[str, Any] = {
 }
 if hasattr(BaseChatModel, "stream_events"):
     STREAMS |= {"stream_events v3": _events_v3, "astream_events v3": _aevents_v3}
+if hasattr(BaseChatModel, "stream_events") and hasattr(Pregel, "stream_events"):
+    STREAMS |= {"a graph's stream_events v3": _graph_v3}
 
 
 @pytest.mark.parametrize("model", [None, "v1"], indirect=True)
