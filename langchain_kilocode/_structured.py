@@ -13,6 +13,7 @@ from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables import AddableDict, Runnable, RunnableGenerator
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.json import parse_partial_json
+from langchain_core.utils.json_schema import dereference_refs
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import TypeAdapter
 
@@ -108,13 +109,11 @@ def as_tool(schema: Any, strict: bool | None = None) -> dict[str, Any]:
 
 
 def _as_json_schema(schema: Any) -> Any:
-    """Give a dataclass as a JSON schema; LangChain would read it as a function."""
+    """Give a dataclass as a JSON schema: LangChain would read it as a function, and lose what its fields say."""
     if not (isinstance(schema, type) and is_dataclass(schema)):
         return schema
-    made = {"title": schema.__name__, **TypeAdapter(schema).json_schema()}
-    # Without a docstring, Python writes the signature there.
-    told = schema.__doc__ or ""
-    return made if told.startswith(f"{schema.__name__}(") else {"description": told, **made}
+    made = dereference_refs({"title": schema.__name__, **TypeAdapter(schema).json_schema()})
+    return {name: value for name, value in made.items() if name != "$defs"}
 
 
 def parser_for(schema: Any, method: Method, *, beside_tools: bool) -> SchemaParser:

@@ -45,6 +45,7 @@ def test_the_one_object_is_found(form: str, text: str) -> None:
         '{"a": 1} or {"a": 2}',
         'Either {"a": 1} or {"a": 2}.',
         '```json\n{"a": 1}\n```\nor\n```json\n{"a": 2}\n```',
+        '{"a": 1}\nor for example\n```json\n{"a": 2}\n```',
         "[1, 2]",
         '[{"a": 1}]',
         "{" * 3,

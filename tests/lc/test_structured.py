@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import pytest
-from langchain.agents import create_agent
 from langchain_core.exceptions import OutputParserException
 from langchain_core.runnables import AddableDict
-from langchain_core.tools import tool
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
@@ -54,10 +52,6 @@ SCHEMA = {
 DATA = {"setup": "Why?", "punchline": "Because."}
 TEXT = json.dumps(DATA)
 METHODS = ["function_calling", "json_schema", "json_mode"]
-
-
-def _name(schema: Any) -> str:
-    return schema["title"] if isinstance(schema, dict) else schema.__name__
 
 
 def _call(arguments: str, name: str = "Joke") -> list[dict[str, Any]]:
@@ -241,16 +235,47 @@ async def test_optional_nested_schemas(ask: Any, model: Any, gateway: Any, metho
         assert isinstance(await _run(ask, model.with_structured_output(Scene, method=method)), Scene)
 
 
-def test_fields_that_may_be_missing_may_be_missing(model: Any, gateway: Any) -> None:
-    gateway.script(Reply.text('{"punchline": "Because."}'))
-    sparse = {**SCHEMA, "required": ["punchline"]}
-    answer = model.with_structured_output(sparse, method="json_schema").invoke("A joke.")
-    assert answer == {"punchline": "Because."}
+NUMBERS = {"name": "Numbers", "schema": {"type": "array", "items": {"type": "integer"}}}
 
 
-def test_json_mode_needs_no_schema(model: Any, gateway: Any) -> None:
-    gateway.script(Reply.text("[1, 2]"))
-    assert model.with_structured_output(method="json_mode").invoke("Count.") == [1, 2]
+@pytest.mark.parametrize(
+    ("schema", "method", "text"),
+    [
+        ({**SCHEMA, "required": ["punchline"]}, "json_schema", '{"punchline": "Because."}'),
+        (NUMBERS, "json_schema", "[1, 2]"),
+        (None, "json_mode", "[1, 2]"),
+    ],
+)
+def test_what_the_schema_allows_is_accepted(model: Any, gateway: Any, schema: Any, method: Any, text: str) -> None:
+    gateway.script(Reply.text(text))
+    assert model.with_structured_output(schema, method=method).invoke("A joke.") == json.loads(text)
+
+
+@dataclass
+class Act:
+    scenes: list[JokeData] = field(default_factory=list)
+    title: str = field(default="", metadata={"description": "Its title"})
+
+
+@pytest.mark.parametrize("method", ["function_calling", "json_schema"])
+def test_nested_dataclasses(model: Any, gateway: Any, method: Any) -> None:
+    gateway.script(_reply(method, json.dumps({"scenes": [DATA]}), name="Act"))
+    assert model.with_structured_output(Act, method=method).invoke("An act.") == Act([JokeData(**DATA)])
+    sent = gateway.last_request.json
+    named = sent["tools"][0]["function"] if method == "function_calling" else sent["response_format"]["json_schema"]
+    assert "description" not in named
+    schema = named["parameters" if method == "function_calling" else "schema"]
+    assert schema["properties"]["title"]["description"] == "Its title"
+    assert "$" not in json.dumps(schema)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_should_be_an_object_is_nothing_else(model: Any, gateway: Any, method: Any) -> None:
+    gateway.script(_slow_reply(method, '["Why did the cat", "sit on the keyboard?"]', name="Joke"))
+    pieces = []
+    with pytest.raises(StructuredOutputError, match=r"Joke.*JSON object"):
+        pieces.extend(model.with_structured_output({**SCHEMA, "required": []}, method=method).stream("A joke."))
+    assert pieces in ([], [{}])
 
 
 Part = TypeVar("Part")
@@ -379,49 +404,3 @@ def test_another_tool_may_be_called_first(model: Any, gateway: Any) -> None:
     result = model.with_structured_output(JokeDict, tools=[search], include_raw=True).invoke("A joke.")
     assert (result["parsed"], result["parsing_error"]) == (None, None)
     assert result["raw"].tool_calls[0]["name"] == "search"
-
-
-@tool
-def look(where: str) -> str:
-    """Look somewhere."""
-    return f"Nothing in {where}."
-
-
-async def _agent(agent: Any, way: str) -> Any:
-    question: Any = {"messages": [("user", "A joke.")]}
-    if way == "invoke":
-        return agent.invoke(question)
-    if way == "ainvoke":
-        return await agent.ainvoke(question)
-    last: Any = None
-    async for mode, piece in agent.astream(question, stream_mode=["messages", "values"]):
-        last = piece if mode == "values" else last
-    return last
-
-
-@pytest.mark.parametrize("schema", [Joke, JokeDict, JokeData, SCHEMA])
-@pytest.mark.parametrize("version", [None, "v1"])
-@pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("way", ["invoke", "ainvoke", "astream"])
-async def test_agents_choose_the_way_by_the_profile(
-    make_model: Any, gateway: Any, way: str, native: bool, version: Any, *, schema: Any
-) -> None:
-    model = make_model(
-        model="nobody/new", profile={"structured_output": native, "tool_calling": True}, output_version=version
-    )
-    first = Reply.text("", tool_calls=[{"id": "l", "name": "look", "arguments": {"where": "here"}}])
-    gateway.script(first, Reply.text(TEXT) if native else Reply.text("", tool_calls=_call(TEXT, _name(schema))))
-    result = await _agent(create_agent(model, [look], response_format=schema), way)
-    assert result["structured_response"] == (schema(**DATA) if schema in (Joke, JokeData) else DATA)
-    sent = gateway.last_request.json
-    assert ("response_format" in sent) is native
-    assert [item["function"]["name"] for item in sent["tools"]] == ["look", *([] if native else [_name(schema)])]
-    assert all("strict" not in item["function"] for item in sent["tools"])
-
-
-@pytest.mark.parametrize(("name", "native"), [("anthropic/claude-sonnet-4.6", True), ("kilo/auto", False)])
-def test_agents_choose_by_the_catalog(make_model: Any, gateway: Any, name: str, native: bool) -> None:
-    agent = create_agent(make_model(model=name), [look], response_format=Joke)
-    gateway.script(_reply("json_schema" if native else "function_calling"))
-    assert agent.invoke({"messages": [("user", "A joke.")]})["structured_response"] == Joke(**DATA)
-    assert ("response_format" in gateway.last_request.json) is native
