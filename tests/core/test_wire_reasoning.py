@@ -123,6 +123,23 @@ REASONING: dict[str, tuple[list[dict[str, Any]], str, dict[str, Any]]] = {
         "OneTwo",
         {"reasoning_details": [detail("One", "UzE="), detail("Two", "UzI=", index=1)]},
     ),
+    "the forms take turns, with the same text": (
+        [
+            {"reasoning": "I "},
+            {"reasoning_details": [detail("I ")]},
+            {"reasoning": "think"},
+            {"reasoning_details": [detail("th")]},
+            {"reasoning_details": [detail("ink.")]},
+            {"reasoning": "."},
+        ],
+        "I think.",
+        {"reasoning_details": [detail("I think.")]},
+    ),
+    "one form lags behind": (
+        [{"reasoning": "I "}, {"reasoning": "think"}, {"reasoning": ".", "reasoning_content": "I think."}],
+        "I think.",
+        {"reasoning_content": "I think."},
+    ),
     "blocks without an index, text on both sides of a hidden one": (
         [{"reasoning_details": [TEXT]}, {"reasoning_details": [HIDDEN]}, {"reasoning_details": [TEXT]}],
         "ha" * 2,
