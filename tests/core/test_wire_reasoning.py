@@ -135,6 +135,16 @@ REASONING: dict[str, tuple[list[dict[str, Any]], str, dict[str, Any]]] = {
         "I think.",
         {"reasoning_details": [detail("I think.")]},
     ),
+    "what came in both forms is said again in one": (
+        [told_twice("ha"), {"reasoning_details": [detail("ha")]}],
+        "haha",
+        {"reasoning_details": [detail("haha")]},
+    ),
+    "another text that begins alike": (
+        [{"reasoning": "I "}, {"reasoning": "think."}, {"reasoning_details": [detail("I look.")]}],
+        "I think.I look.",
+        {"reasoning_details": [detail("I look.")]},
+    ),
     "one form lags behind": (
         [{"reasoning": "I "}, {"reasoning": "think"}, {"reasoning": ".", "reasoning_content": "I think."}],
         "I think.",
