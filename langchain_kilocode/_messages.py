@@ -35,7 +35,9 @@ _OURS = (None, "kilocode", "openrouter", "deepseek")
 """The `model_provider` of messages whose reasoning and content may have come over this wire."""
 _WHOLE = frozenset({"tool_call", "tool_use"})
 _BROKEN = frozenset({"invalid_tool_call", "tool_call_chunk"})
-_SAID = frozenset({"audio", "file", "image", "image_url", "input_audio", "refusal", "text", "text-plain", "video"})
+_SAID = frozenset(
+    {"audio", "file", "image", "image_url", "input_audio", "output_text", "refusal", "text", "text-plain", "video"}
+)
 """What another service's assistant may have said that is also content here; the rest is that service's own."""
 
 
@@ -192,7 +194,8 @@ def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
         # A call that a program took out of `tool_calls` is not meant to go.
         if block.get("type") in (_BROKEN if message.tool_calls else _BROKEN | _WHOLE) and block.get("id") not in known
     ]
-    extras = {block["id"]: block["extras"] for block in blocks if block.get("id") and block.get("extras")}
+    mine = [] if _is_foreign(message) else blocks
+    extras = {block["id"]: block["extras"] for block in mine if block.get("id") and block.get("extras")}
     extras.update(message.additional_kwargs.get(CALL_EXTRAS) or {})
     for call in calls:
         call.update(extras.get(call["id"]) or {})

@@ -331,7 +331,8 @@ class ChatKiloCode(GatewayChatModel):
                 are dicts).
             method: `function_calling`, `json_schema` or `json_mode`. Chosen from what the model's catalog entry lists
                 unless given: tools first, because the auto models and most providers know them.
-            include_raw: Give `{"raw", "parsed", "parsing_error"}`, and raise no error about the answer.
+            include_raw: Give `{"raw", "parsed", "parsing_error"}`, and raise no error about the answer. In a stream,
+                `raw` comes piece by piece and the rest at the end.
             strict: Whether the answer must follow the schema exactly. Not sent unless given.
             tools: Further tools that the model may call; with `json_schema` and `json_mode` only.
             kwargs: Further request fields.

@@ -77,6 +77,8 @@ BLOCKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"type": "video", "base64": "QUJD", "mime_type": "video/mp4"}, VIDEO_DATA),
     ({"type": "video_url", "video_url": {"url": "https://x.test/a.mp4"}}, VIDEO_URL),
     ({"type": "media", "mime_type": "image/png", "data": "QUJD"}, IMAGE_DATA),
+    ({"type": "input_image", "image_url": "https://x.test/a.png"}, IMAGE_URL),
+    ({"type": "input_text", "text": "Words."}, {"type": "text", "text": "Words."}),
     (
         {"type": "non_standard", "value": {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}},
         AUDIO,

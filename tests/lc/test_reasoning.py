@@ -401,6 +401,16 @@ FOREIGN: dict[str, tuple[AIMessage, dict[str, Any]]] = {
         ),
         {"content": "Hi"},
     ),
+    "OpenAI Responses, standard blocks": (
+        AIMessage(
+            content_blocks=[
+                {"type": "output_text", "text": "Hi"},  # type: ignore[list-item]
+                {"type": "tool_call", "id": "t1", "name": "look", "args": {}, "extras": {"item_id": "fc_1"}},
+            ],
+            response_metadata={"model_provider": "openai", "output_version": "v1"},
+        ),
+        {"content": "Hi", "tool_calls": [{**_call(), "id": "t1"}]},
+    ),
     "OpenAI Responses, an old form": (
         AIMessage("Hi", additional_kwargs={"reasoning": {"id": "rs_1", "summary": []}, "audio": None}),
         {"content": "Hi"},
