@@ -412,7 +412,11 @@ FOREIGN: dict[str, tuple[AIMessage, dict[str, Any]]] = {
         {"content": "Hi", "tool_calls": [{**_call(), "id": "t1"}]},
     ),
     "OpenAI Responses, an old form": (
-        AIMessage("Hi", additional_kwargs={"reasoning": {"id": "rs_1", "summary": []}, "audio": None}),
+        AIMessage(
+            "Hi",
+            additional_kwargs={"reasoning": {"id": "rs_1", "summary": []}, "audio": {"id": "audio_1"}},
+            response_metadata={"model_provider": "openai"},
+        ),
         {"content": "Hi"},
     ),
     "Gemini": (
