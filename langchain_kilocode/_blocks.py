@@ -38,16 +38,21 @@ def translate_chunk(message: AIMessageChunk) -> list[types.ContentBlock]:
 
     Without one, LangChain numbers blocks itself, and a tool call and a text would get the same number.
     """
-    if message.chunk_position == "last" and (message.content or message.tool_call_chunks):
-        # The sum of a stream.
+    if message.chunk_position == "last" and (
+        message.content or any(piece["name"] for piece in message.tool_call_chunks)
+    ):
+        # The sum of a stream: its last piece has no text, and names no tool.
         return translate(message)
     blocks = _blocks(message)
     for number, block in enumerate(blocks):
         block["index"] = (
             f"lc_{block['type']}" if block["type"] in ("reasoning", "text") else f"lc_{block['type']}_{number}"
         )
+    extras = message.additional_kwargs.get(CALL_EXTRAS) or {}
     for piece in message.tool_call_chunks:
         block = {"type": "tool_call_chunk", "id": piece["id"], "name": piece["name"], "args": piece["args"]}
+        if piece["id"] in extras:
+            block["extras"] = extras[piece["id"]]
         if piece.get("index") is not None:
             block["index"] = f"lc_tool_call_{piece['index']}"
         blocks.append(block)
@@ -80,7 +85,8 @@ def _reasoning(extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _citation(annotation: dict[str, Any]) -> dict[str, Any]:
-    source = annotation.get("url_citation")
+    # OpenAI nests what is said about the page, some upstreams do not.
+    source = annotation.get("url_citation", annotation)
     if annotation.get("type") != "url_citation" or not isinstance(source, dict):
         return {"type": "non_standard_annotation", "value": annotation}
     citation = {"type": "citation", **{name: source[name] for name in _CITATION if source.get(name) is not None}}

@@ -19,7 +19,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_kilocode._parts import plain_text, to_parts
+from langchain_kilocode._parts import can_be_sent, plain_text, to_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,17 @@ REASONING_KEYS = "reasoning_replay"
 """In `additional_kwargs`: the names of the reasoning fields that the message came with, so that the same go back."""
 CALL_EXTRAS = "tool_call_extras"
 """In `additional_kwargs`: by call id, what else came with a tool call, such as Gemini's thought signature."""
+RAW_ARGUMENTS = "tool_call_arguments"
+"""In `additional_kwargs`: by call id, all calls' arguments as the model wrote them, where some are no JSON object."""
+
+_OURS = (None, "kilocode", "openrouter", "deepseek")
+"""The `model_provider` of messages whose reasoning and content may have come over this wire."""
+_WHOLE = frozenset({"tool_call", "tool_use"})
+_BROKEN = frozenset({"invalid_tool_call", "tool_call_chunk"})
+_SAID = frozenset(
+    {"audio", "file", "image", "image_url", "input_audio", "output_text", "refusal", "text", "text-plain", "video"}
+)
+"""What another service's assistant may have said that is also content here; the rest is that service's own."""
 
 
 def to_wire(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
@@ -84,7 +95,7 @@ def _human(message: HumanMessage) -> list[dict[str, Any]]:
         {
             "role": "tool",
             "tool_call_id": block.get("tool_use_id"),
-            "content": _content(block.get("content") or "", joined=True),
+            "content": _content(_said_by_tool(block), joined=True),
         }
         for block in results
     ]
@@ -94,9 +105,20 @@ def _human(message: HumanMessage) -> list[dict[str, Any]]:
     return wired
 
 
+def _said_by_tool(block: dict[Any, Any]) -> str | list[str | dict[Any, Any]]:
+    """Give the content of Anthropic's `tool_result`; a cache point on the whole of it goes to its last part."""
+    content = block.get("content") or ""
+    mark = block.get("cache_control")
+    if mark is None or not content:
+        return content
+    parts = [content] if isinstance(content, str) else content
+    last = {"type": "text", "text": parts[-1]} if isinstance(parts[-1], str) else parts[-1]
+    return [*parts[:-1], {"cache_control": mark, **last}]
+
+
 def _assistant(message: AIMessage) -> dict[str, Any]:
     extra = message.additional_kwargs
-    wired: dict[str, Any] = {"role": "assistant", "content": _content(message.content, joined=True)}
+    wired: dict[str, Any] = {"role": "assistant", "content": _content(_said(message), joined=True)}
     calls = _tool_calls(message)
     if calls:
         wired["tool_calls"] = calls
@@ -109,11 +131,42 @@ def _assistant(message: AIMessage) -> dict[str, Any]:
         images = _taken_images(wired) or extra.get("images")
         if images:
             wired["images"] = extra.get("images") or images
+        files = _parsed_files(message)
+        if files:
+            wired["annotations"] = files
         audio = extra.get("audio")
-        if isinstance(audio, dict):
+        if isinstance(audio, dict) and not _is_foreign(message):
             # Providers want the id of what they said, not the sound itself.
             wired["audio"] = {"id": audio["id"]} if audio.get("id") else audio
     return _named(wired, message)
+
+
+def _is_foreign(message: AIMessage) -> bool:
+    return message.response_metadata.get("model_provider") not in _OURS
+
+
+def _said(message: AIMessage) -> str | list[str | dict[Any, Any]]:
+    """Give an assistant's content; of another service's, what can be said here, so that conversations can move."""
+    content = message.content
+    if isinstance(content, str) or not _is_foreign(message):
+        return content
+    return [
+        block
+        for block in content
+        if isinstance(block, str) or (block.get("type", "text") in _SAID and can_be_sent(block))
+    ]
+
+
+def _parsed_files(message: AIMessage) -> list[dict[str, Any]]:
+    """Give the annotations that hold what was read from files: a file that comes with them is not parsed anew.
+
+    Source: OpenRouter's documentation of PDF inputs, 2026. Citations say nothing to the model and stay here.
+    """
+    found = list(message.additional_kwargs.get("annotations") or ())
+    if not found:
+        notes = [note for block in _dict_blocks(message) for note in block.get("annotations") or ()]
+        found = [note.get("value") for note in notes if isinstance(note, dict)]
+    return [note for note in found if isinstance(note, dict) and note.get("type") == "file"]
 
 
 def _taken_images(wired: dict[str, Any]) -> list[dict[str, Any]]:
@@ -129,25 +182,25 @@ def _taken_images(wired: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     blocks = _dict_blocks(message)
-    extras = {
-        block["id"]: block["extras"]
+    raw = message.additional_kwargs.get(RAW_ARGUMENTS) or {}
+    calls = [_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
+    calls += [
+        _call(call["id"], call["name"], raw.get(call["id"], call["args"] or "")) for call in message.invalid_tool_calls
+    ]
+    known = {call["id"] for call in calls}
+    calls += [
+        _call(block.get("id"), block.get("name"), block.get("input" if block["type"] == "tool_use" else "args") or {})
         for block in blocks
-        if block.get("type") == "tool_call" and block.get("extras") and block.get("id")
-    }
+        # A call that a program took out of `tool_calls` is not meant to go.
+        if block.get("type") in (_BROKEN if message.tool_calls else _BROKEN | _WHOLE) and block.get("id") not in known
+    ]
+    mine = [] if _is_foreign(message) else blocks
+    extras = {block["id"]: block["extras"] for block in mine if block.get("id") and block.get("extras")}
     extras.update(message.additional_kwargs.get(CALL_EXTRAS) or {})
-    if message.tool_calls or message.invalid_tool_calls:
-        calls = [_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
-        calls += [_call(call["id"], call["name"], call["args"] or "") for call in message.invalid_tool_calls]
-    else:
-        calls = [
-            _call(block.get("id"), block.get("name"), block.get("input") or {})
-            for block in blocks
-            if block.get("type") == "tool_use"
-        ]
     for call in calls:
-        if call.get("id") in extras:
-            call.update(extras[call["id"]])
-    return calls
+        call.update(extras.get(call["id"]) or {})
+    places = {id_: place for place, id_ in enumerate(raw)}
+    return sorted(calls, key=lambda call: places.get(call["id"], len(places)))
 
 
 def _call(id_: str | None, name: str | None, arguments: object) -> dict[str, Any]:
@@ -160,8 +213,11 @@ def _reasoning(message: AIMessage) -> dict[str, Any]:
 
     They are looked for in `additional_kwargs`, and where those are lost, in the content's reasoning blocks.
     """
-    source: dict[str, Any] = message.additional_kwargs
-    known = ("reasoning_details", "reasoning_content", "reasoning")
+    known = {"reasoning_details": list, "reasoning_content": str, "reasoning": str}
+    # Other services keep things of other forms under these names.
+    source: dict[str, Any] = {
+        name: value for name, value in message.additional_kwargs.items() if isinstance(value, known.get(name, object))
+    }
     if not any(source.get(name) for name in known):
         source = _from_blocks(message)
     text = source.get("reasoning_content") or source.get("reasoning")
@@ -176,12 +232,7 @@ def _reasoning(message: AIMessage) -> dict[str, Any]:
 
 def _from_blocks(message: AIMessage) -> dict[str, Any]:
     blocks = [block for block in _dict_blocks(message) if block.get("type") == "reasoning"]
-    if not blocks or message.response_metadata.get("model_provider") not in (
-        None,
-        "kilocode",
-        "openrouter",
-        "deepseek",
-    ):
+    if not blocks or _is_foreign(message):
         # What another service signed or encrypted is of no use behind this gateway.
         return {}
     found: dict[str, Any] = {"reasoning": "".join(block.get("reasoning") or "" for block in blocks)}

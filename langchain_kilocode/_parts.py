@@ -13,20 +13,34 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = frozenset(
     {
+        "bash_code_execution_tool_result",
+        "code_execution_result",
+        "code_execution_tool_result",
         "code_interpreter_call",
+        "executable_code",
+        "file_search_call",
         "function_call",
+        "image_generation_call",
         "input_json_delta",
         "invalid_tool_call",
+        "mcp_call",
+        "mcp_list_tools",
+        "mcp_tool_result",
+        "mcp_tool_use",
         "reasoning",
         "reasoning_content",
         "redacted_thinking",
         "server_tool_call",
         "server_tool_call_chunk",
         "server_tool_result",
+        "server_tool_use",
         "thinking",
         "tool_call",
         "tool_call_chunk",
         "tool_use",
+        "web_fetch_tool_result",
+        "web_search_call",
+        "web_search_tool_result",
     }
 )
 """Blocks that are no content on the wire: they go back as other fields of the message, or not at all."""
@@ -58,6 +72,15 @@ def to_parts(content: Iterable[str | dict[Any, Any]]) -> list[dict[str, Any]]:
     return parts
 
 
+def can_be_sent(block: dict[Any, Any]) -> bool:
+    """Say whether a block can become a part."""
+    try:
+        to_parts([block])
+    except ConfigurationError:
+        return False
+    return True
+
+
 def plain_text(parts: list[dict[str, Any]]) -> str | None:
     """Give the text of parts that are text and nothing else; None for any others."""
     if all(part.get("type") == "text" and len(part) == 2 for part in parts):  # noqa: PLR2004 - type and text
@@ -87,6 +110,10 @@ def _text(block: dict[Any, Any]) -> dict[str, Any]:
     return {"type": "text", "text": block.get("text") or ""}
 
 
+def _refusal(block: dict[Any, Any]) -> dict[str, Any]:
+    return {"type": "text", "text": block.get("refusal") or ""}
+
+
 def _image(block: dict[Any, Any]) -> dict[str, Any]:
     if "image_url" in block:
         given = block["image_url"]
@@ -101,6 +128,9 @@ def _image(block: dict[Any, Any]) -> dict[str, Any]:
 def _file(block: dict[Any, Any]) -> dict[str, Any]:
     if isinstance(block.get("file"), dict):
         return {"type": "file", "file": block["file"]}
+    text = _words(block)
+    if text is not None:
+        return {"type": "text", "text": text}
     url = _url(block, "file", "application/pdf")
     name = (
         block.get("filename")
@@ -114,21 +144,23 @@ def _file(block: dict[Any, Any]) -> dict[str, Any]:
     return {"type": "file", "file": {"filename": name, "file_data": url}}
 
 
-def _document(block: dict[Any, Any]) -> dict[str, Any]:
-    """Read Anthropic's `document`, and LangChain's plain-text block: text goes as text, anything else as a file."""
+def _words(block: dict[Any, Any]) -> str | None:
+    """Give the text of a file that is text, in Anthropic's or LangChain's forms: every model reads it as text."""
     source = _source(block)
     text = block.get("text") or (source.get("data") if source.get("type") == "text" else None)
-    mime = _mime(block, "")
-    if text is None and mime.startswith("text/"):
+    if text is None and _mime(block, "").startswith("text/"):
         data = _data(block)
         text = _decoded(data) if data else None
-    return {"type": "text", "text": text} if isinstance(text, str) else _file(block)
+    return text if isinstance(text, str) else None
 
 
 def _audio(block: dict[Any, Any]) -> dict[str, Any]:
     if isinstance(block.get("input_audio"), dict):
         return {"type": "input_audio", "input_audio": block["input_audio"]}
-    data = _data(block)
+    data, url = _data(block), block.get("url")
+    if not data and isinstance(url, str) and url.startswith("data:"):
+        head, _, data = url[5:].partition(",")
+        block = {"mime_type": head.partition(";")[0], **block}
     if not data:
         msg = (
             "Audio must come as base64 data: upstreams behind the gateway take none by URL. "
@@ -154,14 +186,18 @@ def _media(block: dict[Any, Any]) -> dict[str, Any]:
 
 _CONVERTERS: dict[str, Callable[[dict[Any, Any]], dict[str, Any]]] = {
     "audio": _audio,
-    "document": _document,
+    "document": _file,
     "file": _file,
     "image": _image,
     "image_url": _image,
     "input_audio": _audio,
+    "input_image": _image,
+    "input_text": _text,
     "media": _media,
+    "output_text": _text,
+    "refusal": _refusal,
     "text": _text,
-    "text-plain": _document,
+    "text-plain": _file,
     "video": _video,
     "video_url": _video,
 }

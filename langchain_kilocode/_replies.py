@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
@@ -10,8 +11,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, 
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.utils.json import parse_partial_json
 
-from langchain_kilocode._messages import CALL_EXTRAS, REASONING_KEYS
+from langchain_kilocode._messages import CALL_EXTRAS, RAW_ARGUMENTS, REASONING_KEYS
 
 if TYPE_CHECKING:
     from kilocode_gateway.wire import Completion, Delta, Usage
@@ -136,8 +138,14 @@ def last_chunk(completion: Completion | None, *, with_usage: bool = True) -> Cha
     metadata = reply_metadata(completion)
     # The pieces brought these already; adding chunks up would double them.
     metadata.pop("logprobs", None)
+    pieces = [
+        tool_call_chunk(name=None, args=ending, id=call.id, index=place)
+        for place, call in enumerate(completion.tool_calls)
+        if (ending := _ending(call)) or call.extra
+    ]
     message = AIMessageChunk(
         content="",
+        tool_call_chunks=pieces,
         additional_kwargs=_additional_kwargs(completion),
         response_metadata=metadata,
         usage_metadata=usage_metadata(completion.usage) if with_usage else None,
@@ -227,9 +235,12 @@ def _additional_kwargs(completion: Completion) -> dict[str, Any]:
         extra[REASONING_KEYS] = list(completion.replay)
         if "reasoning_details" in completion.replay:
             extra["reasoning_details"] = completion.replay["reasoning_details"]
-    extras = {call.id: call.extra for call in completion.tool_calls if call.extra}
+    calls = completion.tool_calls
     optional = {
-        CALL_EXTRAS: extras,
+        CALL_EXTRAS: {call.id: call.extra for call in calls if call.extra},
+        RAW_ARGUMENTS: {call.id: call.arguments for call in calls}
+        if any(_arguments(call)[1] for call in calls)
+        else {},
         "annotations": completion.annotations,
         "images": completion.images,
         "audio": completion.audio,
@@ -242,15 +253,44 @@ def _additional_kwargs(completion: Completion) -> dict[str, Any]:
 def _tool_calls(calls: list[WireCall]) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     valid, invalid = [], []
     for call in calls:
-        error = None
-        try:
-            arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
-        except (ValueError, RecursionError) as exc:
-            error = f"The arguments of {call.name!r} are not JSON: {exc}"
+        arguments, error = _arguments(call)
+        if error:
+            invalid.append(invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=error))
         else:
-            if isinstance(arguments, dict):
-                valid.append(tool_call(name=call.name, args=arguments, id=call.id))
-                continue
-            error = f"The arguments of {call.name!r} must be a JSON object, got {type(arguments).__name__}."
-        invalid.append(invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error=error))
+            valid.append(tool_call(name=call.name, args=arguments, id=call.id))
     return valid, invalid
+
+
+def _arguments(call: WireCall) -> tuple[dict[str, Any], str]:
+    """Give a call's arguments, and what is wrong with them."""
+    try:
+        arguments = json.loads(call.arguments, strict=False) if call.arguments.strip() else {}
+    except (ValueError, RecursionError) as exc:
+        return {}, f"The arguments of {call.name!r} are not JSON: {exc}"
+    if isinstance(arguments, dict):
+        return arguments, ""
+    return {}, f"The arguments of {call.name!r} must be a JSON object, got {type(arguments).__name__}."
+
+
+def _ending(call: WireCall) -> str:
+    """Give what must follow a streamed call's arguments so that LangChain reads of their sum what is true.
+
+    It completes what was cut, and an agent would run the tool with half a path or half a query. A closing bracket that
+    nothing opened makes it leave them alone.
+    """
+    if not _arguments(call)[1]:
+        return "" if call.arguments.strip() or not call.arguments else "{}"
+    return next((ending for ending in _SPOILERS if not _is_taken(call.arguments + ending)), "")
+
+
+_SPOILERS = ("", "]", '"]', "{]", '"{]', '""{]')
+
+
+def _is_taken(arguments: str) -> bool:
+    """Say whether LangChain would make a call of arguments: its events take any JSON, its chunks any broken object."""
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(arguments)
+        return True
+    with contextlib.suppress(ValueError, RecursionError):
+        return isinstance(parse_partial_json(arguments), dict)
+    return False

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import json
-from operator import itemgetter
+import re
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
+from langchain_core.outputs import ChatGeneration
+from langchain_core.runnables import AddableDict, Runnable, RunnableGenerator
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_core.utils.json import parse_json_markdown
+from langchain_core.utils.json import parse_partial_json
+from langchain_core.utils.json_schema import dereference_refs
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.wire.json_text import json_in, misfit
+from langchain_kilocode._messages import RAW_ARGUMENTS
 from langchain_kilocode.errors import AnswerRefusedError, AnswerTruncatedError, StructuredOutputError
 
 if TYPE_CHECKING:
-    from langchain_core.outputs import ChatGeneration, Generation
+    from collections.abc import AsyncIterator, Iterator
+
+    from langchain_core.outputs import Generation
 
     from kilocode_gateway.models import ModelInfo
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
+
+_NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_SHOWN = 200
 
 
 def choose_method(info: ModelInfo | None) -> Method:
@@ -87,40 +97,89 @@ def as_tool(schema: Any, strict: bool | None = None) -> dict[str, Any]:
             named = {name: inner[name] for name in ("name", "description", "strict") if name in inner}
             return {"type": "function", "function": {**named, "parameters": inner["schema"]}}
     try:
-        return convert_to_openai_tool(schema, strict=strict)
+        tool = convert_to_openai_tool(_as_json_schema(schema), strict=strict)
     except (ValueError, TypeError) as exc:
         reason = str(exc)
-    msg = f"A schema must be a Pydantic class, a TypedDict or a JSON schema with a title: {reason}"
+    else:
+        # Generic classes have brackets in their names, and upstreams take none.
+        tool["function"]["name"] = _NAME.sub("_", tool["function"]["name"])
+        return tool
+    msg = f"A schema must be a Pydantic class, a dataclass, a TypedDict or a JSON schema with a title: {reason}"
     raise ConfigurationError(msg)
 
 
-def tool_name(schema: Any) -> str:
-    """Give the name of the tool that a schema becomes."""
-    return cast("str", as_tool(schema)["function"]["name"])
+def _as_json_schema(schema: Any) -> Any:
+    """Give a dataclass as a JSON schema: LangChain would read it as a function, and lose what its fields say."""
+    if not (isinstance(schema, type) and is_dataclass(schema)):
+        return schema
+    made = dereference_refs({"title": schema.__name__, **TypeAdapter(schema).json_schema()})
+    return {name: value for name, value in made.items() if name != "$defs"}
 
 
-def model_class(schema: Any) -> type[Any] | None:
-    """Give the schema as a Pydantic class, if it is one."""
-    return schema if isinstance(schema, type) and is_basemodel_subclass(schema) else None
+def parser_for(schema: Any, method: Method, *, beside_tools: bool) -> SchemaParser:
+    """Give the parser of answers that fill a schema."""
+    if schema is None:
+        return SchemaParser()
+    function = as_tool(schema)["function"]
+    made = isinstance(schema, type) and (is_basemodel_subclass(schema) or is_dataclass(schema))
+    parameters = function.get("parameters") or {}
+    return SchemaParser(
+        schema_class=schema if made else None,
+        schema_name=function["name"],
+        required=None if parameters.get("type", "object") != "object" else list(parameters.get("required") or ()),
+        tool_name=function["name"] if method == "function_calling" else None,
+        beside_tools=beside_tools,
+    )
 
 
-def with_raw(llm: Runnable[Any, Any], parser: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """Give the message beside what was read from it; an error in reading stands in the result and is not raised."""
-    parsed = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)
-    failed: Runnable[Any, Any] = RunnablePassthrough.assign(parsed=lambda _: None)
-    return RunnableMap(raw=llm) | parsed.with_fallbacks([failed], exception_key="parsing_error")
+def with_raw(llm: Runnable[Any, Any], parser: SchemaParser) -> Runnable[Any, Any]:
+    """Give the message beside what was read from it; an error in reading stands in the result and is not raised.
+
+    In a stream the message comes piece by piece and what was read from it at the end, since the pieces of a stream are
+    added up and objects cannot be.
+    """
+
+    def pieces(messages: Iterator[AIMessage]) -> Iterator[AddableDict]:
+        whole: Any = None
+        for message in messages:
+            whole = message if whole is None else whole + message
+            yield AddableDict(raw=message)
+        yield _outcome(parser, whole)
+
+    async def apieces(messages: AsyncIterator[AIMessage]) -> AsyncIterator[AddableDict]:
+        whole: Any = None
+        async for message in messages:
+            whole = message if whole is None else whole + message
+            yield AddableDict(raw=message)
+        yield _outcome(parser, whole)
+
+    return llm | RunnableGenerator(pieces, apieces, name="StructuredOutput")
+
+
+def _outcome(parser: SchemaParser, message: AIMessage) -> AddableDict:
+    try:
+        parsed = parser.parse_result([ChatGeneration(message=message)])
+    except Exception as error:  # noqa: BLE001 - a schema's own validators may raise anything
+        return AddableDict(parsed=None, parsing_error=error)
+    return AddableDict(parsed=parsed, parsing_error=None)
 
 
 class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
     """Reads an answer that was asked to fill a schema, whole or while it arrives.
 
-    It takes the tool call where there is one, else JSON from the text, in a code fence or not.
+    It takes the tool call where there is one, else JSON from the text, in a code fence or prose or not.
     """
 
     schema_class: Any = None
-    """The Pydantic class to make, of either version of Pydantic; None gives a dict."""
+    """The class to make: Pydantic's, of either version, or a dataclass; None gives what the JSON says."""
+    schema_name: str = "JSON"
+    """What the schema is called in errors."""
+    required: list[str] | None = None
+    """The fields that the object must have; None where the schema asks for no object."""
     tool_name: str | None = None
     """The tool that carries the answer; None reads the text."""
+    beside_tools: bool = False
+    """Whether the model may call other tools in place of answering; then nothing is read."""
 
     @property
     def _type(self) -> str:
@@ -145,7 +204,9 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
         text = _answer_text(message)
         finish = message.response_metadata.get("finish_reason")
         if finish is not None or not partial:
-            _check_end(message, finish, text)
+            self._check_end(message, finish, text)
+        if self.beside_tools and message.tool_calls:
+            return None
         calls = (
             [call for call in message.tool_calls if self.tool_name in (None, call["name"])] if self.tool_name else []
         )
@@ -160,56 +221,77 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
             return None
         else:
             try:
-                data = parse_json_markdown(text)
-            except ValueError:
+                data = parse_partial_json(json_in(text))
+            except (ValueError, RecursionError):
                 return None
+        if self.required is not None and not isinstance(data, dict):
+            return None
         if self.schema_class is None:
             return data
         try:
             return _validated(self.schema_class, data)
-        except (ValidationError, ValueError, TypeError):
+        except Exception:  # noqa: BLE001 - it is not whole; its own validators may raise anything
             return None
 
     def _from_text(self, text: str) -> Any:
         try:
-            return parse_json_markdown(text, parser=lambda string: json.loads(string, strict=False))
-        except ValueError as exc:
+            return json.loads(json_in(text), strict=False)
+        except (ValueError, RecursionError) as exc:
             reason = str(exc)
-        wanted = f"a call of the tool {self.tool_name!r}" if self.tool_name else "JSON"
-        msg = f"The model was asked for {wanted} and answered {text[:200]!r}, which cannot be read as JSON: {reason}."
+        wanted = f"a call of the tool {self.tool_name!r}" if self.tool_name else f"JSON for {self.schema_name}"
+        shown = f"{text[:_SHOWN]!r}{'...' if len(text) > _SHOWN else ''}" if text else "nothing"
+        msg = (
+            f"The model was asked for {wanted} and answered {shown}, which cannot be read as one JSON object: {reason}."
+        )
         raise StructuredOutputError(msg, text=text)
 
     def _checked(self, data: Any, text: str) -> Any:
+        if self.required is not None and not isinstance(data, dict):
+            msg = f"The answer does not fit {self.schema_name}: expected a JSON object, got {text[:_SHOWN]!r}."
+            raise StructuredOutputError(msg, text=text)
         if self.schema_class is None:
+            missing = [name for name in self.required or () if name not in data]
+            if missing:
+                wrong = [{"loc": (name,), "msg": "Field required"} for name in missing]
+                raise StructuredOutputError(misfit(self.schema_name, wrong), text=text)
             return data
         try:
             return _validated(self.schema_class, data)
-        except (ValidationError, ValueError, TypeError) as exc:
-            msg = f"The answer does not fill {self.schema_class.__name__}: {exc}"
-            raise StructuredOutputError(msg, text=text) from exc
+        except (ValueError, TypeError) as exc:
+            raise StructuredOutputError(misfit(self.schema_name, _wrong(exc)), text=text) from exc
+
+    def _check_end(self, message: AIMessage, finish: str | None, text: str) -> None:
+        refusal = message.additional_kwargs.get("refusal")
+        if refusal or finish == "content_filter":
+            why = f"The model refused to answer: {refusal}" if refusal else "A content filter stopped the answer."
+            raise AnswerRefusedError(why, text=refusal or text)
+        if finish == "length":
+            msg = (
+                f"The answer was cut at its token limit after {len(text):,} characters, so it does not fill "
+                f"{self.schema_name}. Raise max_tokens, or ask for less. What had arrived is in the error's `text`."
+            )
+            raise AnswerTruncatedError(msg, text=text)
 
 
 def _validated(cls: Any, data: Any) -> Any:
+    if is_dataclass(cls):
+        return TypeAdapter(cls).validate_python(data)
     # A schema class of pydantic's version 1 has no model_validate.
     return cls.model_validate(data) if hasattr(cls, "model_validate") else cls.parse_obj(data)
 
 
+def _wrong(error: Exception) -> list[dict[str, Any]]:
+    """Give what an error of either Pydantic says of each field, without what stood there."""
+    errors = getattr(error, "errors", None)
+    return list(errors()) if errors is not None else [{"loc": (), "msg": str(error)}]
+
+
 def _answer_text(message: AIMessage) -> str:
+    raw = message.additional_kwargs.get(RAW_ARGUMENTS)
+    if raw:
+        return str(next(iter(raw.values())))
     if message.tool_calls:
         return json.dumps(message.tool_calls[0]["args"], ensure_ascii=False)
     if message.invalid_tool_calls:
         return message.invalid_tool_calls[0]["args"] or ""
     return str(message.text)
-
-
-def _check_end(message: AIMessage, finish: str | None, text: str) -> None:
-    refusal = message.additional_kwargs.get("refusal")
-    if refusal or finish == "content_filter":
-        why = f"The model refused to answer: {refusal}" if refusal else "A content filter stopped the answer."
-        raise AnswerRefusedError(why, text=refusal or text)
-    if finish == "length":
-        msg = (
-            f"The answer was cut at its token limit after {len(text):,} characters, so it does not fill the schema. "
-            "Raise max_tokens, or ask for less. What had arrived is in the error's `text`."
-        )
-        raise AnswerTruncatedError(msg, text=text)

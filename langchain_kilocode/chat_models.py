@@ -346,10 +346,12 @@ class ChatKiloCode(GatewayChatModel):
         """Give a runnable whose answers fill a schema.
 
         Args:
-            schema: A Pydantic class (the answers are its objects), a TypedDict or a JSON schema (they are dicts).
+            schema: A Pydantic class or a dataclass (the answers are its objects), a TypedDict or a JSON schema (they
+                are dicts).
             method: `function_calling`, `json_schema` or `json_mode`. Chosen from what the model's catalog entry lists
                 unless given: tools first, because the auto models and most providers know them.
-            include_raw: Give `{"raw", "parsed", "parsing_error"}`, and raise no error about the answer.
+            include_raw: Give `{"raw", "parsed", "parsing_error"}`, and raise no error about the answer. In a stream,
+                `raw` comes piece by piece and the rest at the end.
             strict: Whether the answer must follow the schema exactly. Not sent unless given.
             tools: Further tools that the model may call; with `json_schema` and `json_mode` only.
             kwargs: Further request fields.
@@ -366,10 +368,9 @@ class ChatKiloCode(GatewayChatModel):
             "kwargs": {"method": method, "strict": strict},
             "schema": {} if schema is None else _structured.as_tool(schema),
         }
-        name = None
+        parser = _structured.parser_for(schema, method, beside_tools=bool(tools))
         if method == "function_calling":
-            name = _structured.tool_name(schema)
-            llm = self.bind_tools([_structured.as_tool(schema, strict)], tool_choice=name, **kwargs)
+            llm = self.bind_tools([_structured.as_tool(schema, strict)], tool_choice=parser.tool_name, **kwargs)
         else:
             form = (
                 {"type": "json_object"} if method == "json_mode" else _structured.response_format(schema, strict=strict)
@@ -379,7 +380,6 @@ class ChatKiloCode(GatewayChatModel):
                 if tools
                 else self.bind(response_format=form, **kwargs)
             )
-        parser = _structured.SchemaParser(schema_class=_structured.model_class(schema), tool_name=name)
         return _structured.with_raw(llm, parser) if include_raw else llm | parser
 
     def _structured_method(self, schema: object, method: _structured.Method | None) -> _structured.Method:

@@ -18,6 +18,7 @@ from llama_index.core.types import PydanticProgramMode
 
 from kilocode_gateway.errors import MalformedReplyError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
+from kilocode_gateway.wire.json_text import json_in, misfit
 from llama_index_kilocode._base import GatewayLLM
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ _INSTRUCTION = (
     "Answer with one JSON object that is valid against this JSON schema, and with nothing else: no explanation, "
     "no code fence.\n{schema}"
 )
-_DECODER = json.JSONDecoder(strict=False)
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
-_WRONG_FIELDS_SHOWN = 5
 _NOT_ASKED_AGAIN = ("tool_required", "allow_parallel_tool_calls", "verbose")
 
 
@@ -78,18 +77,6 @@ def tool(output_cls: type[BaseModel], schema: dict[str, Any], *, strict: bool) -
 
 def _name(output_cls: type[BaseModel], schema: dict[str, Any]) -> str:
     return _NAME.sub("_", str(schema.get("title") or output_cls.__name__))
-
-
-def json_in(text: str) -> str:
-    """Give the JSON of an answer, without a code fence or prose around it; of a growing answer, what has come of it."""
-    text = text.strip()
-    start = text.find("{")
-    if start <= 0 or text.startswith("["):
-        return text
-    try:
-        return text[start : _DECODER.raw_decode(text, start)[1]]
-    except ValueError:
-        return text[start:]
 
 
 def _strict_json(text: str) -> str:
@@ -137,22 +124,8 @@ def read(response: ChatResponse, output_cls: type[BaseModel]) -> Any:
         try:
             return output_cls.model_validate_json(_strict_json(text))
         except ValidationError as error:
-            why = _misfit(name, error)
+            why = misfit(name, error.errors(include_url=False, include_context=False, include_input=False))
     raise OPENAI_ERRORS[MalformedReplyError](why, text=text, retryable=False, model=facts.get("model"), reason=finish)
-
-
-def _misfit(name: str, error: ValidationError) -> str:
-    """Say which fields are wrong, without what stands in them."""
-    wrong = [
-        ": ".join(part for part in (".".join(map(str, one["loc"])), one["msg"]) if part)
-        for one in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    more = len(wrong) - _WRONG_FIELDS_SHOWN
-    listed = "; ".join(wrong[:_WRONG_FIELDS_SHOWN]) + (f"; and {more} more" if more > 0 else "")
-    return (
-        f"The answer does not fit {name}: {listed}. Ask again, describe these fields in {name}, allow what came, or "
-        "choose another model."
-    )
 
 
 class Partial:

@@ -6,8 +6,10 @@ The gateway passes on three forms: `reasoning_details` (signed or encrypted bloc
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
+_FORMS = ("reasoning", "reasoning_content", "reasoning_details")
 _JOINED = ("text", "summary")
 
 
@@ -26,13 +28,17 @@ def text_of(details: object) -> str:
 class ReasoningAssembler:
     """Collects the reasoning of one streamed answer, whatever forms it has."""
 
-    __slots__ = ("_content", "_details", "_plain", "_shown")
+    __slots__ = ("_ahead", "_closed", "_content", "_details", "_plain", "_shown")
 
     def __init__(self) -> None:
         self._plain: list[str] = []
         self._content: list[str] = []
         self._shown: list[str] = []
         self._details: list[dict[str, Any]] = []
+        self._closed = 0
+        """How many of the shown pieces belong to blocks that a signature has closed."""
+        self._ahead: dict[str, deque[str]] = {name: deque() for name in _FORMS}
+        """By form: what was shown of others and has not come in this one yet."""
 
     @property
     def text(self) -> str:
@@ -46,25 +52,41 @@ class ReasoningAssembler:
 
     def add(self, delta: dict[str, Any]) -> str:
         """Take the reasoning fields of a delta and give the new readable text."""
-        plain, content, details = delta.get("reasoning"), delta.get("reasoning_content"), delta.get("reasoning_details")
-        shown = ""
-        if isinstance(content, str) and content:
-            self._content.append(content)
-            shown = content
+        plain, content, details = (delta.get(name) for name in _FORMS)
+        came: dict[str, str] = {}
         if isinstance(plain, str) and plain:
             self._plain.append(plain)
-            shown = plain
-        if isinstance(details, list):
+            came["reasoning"] = plain
+        if isinstance(content, str) and content:
+            self._content.append(content)
+            came["reasoning_content"] = content
+        signed = False
+        if isinstance(details, list) and details:
             for item in details:
                 if isinstance(item, dict):
                     self._add_detail(item)
-            if not shown:
-                shown = text_of(details)
-                if shown and _is_signed(details) and shown == self.text:
-                    # Some upstreams repeat the whole text in one closing block, to bring its signature.
-                    shown = ""
+            signed = _is_signed(details)
+            if text := text_of(details):
+                came["reasoning_details"] = text
+        shown = self._new(came, signed=signed) if came else ""
         if shown:
             self._shown.append(shown)
+        if signed:
+            self._closed = len(self._shown)
+        return shown
+
+    def _new(self, came: dict[str, str], *, signed: bool) -> str:
+        """Give what is new of a text, in the first of the forms in which it came."""
+        first, text = next(iter(came.items()))
+        shown = _beyond(self._ahead[first], text)
+        if signed and first == "reasoning_details" and text == "".join(self._shown[self._closed :]):
+            # Some upstreams repeat a block's whole text at its end, to bring its signature.
+            shown = ""
+        for name, ahead in self._ahead.items():
+            if name != first and shown:
+                ahead.append(shown)
+            if name != first and name in came:
+                _beyond(ahead, came[name])
         return shown
 
     def replay(self) -> dict[str, Any]:
@@ -72,7 +94,9 @@ class ReasoningAssembler:
         return replay_fields(self._details, "".join(self._content), "".join(self._plain))
 
     def _add_detail(self, item: dict[str, Any]) -> None:
-        last = next((old for old in reversed(self._details) if _same_block(old, item)), None)
+        # Without an index, nothing but the latest block can be meant.
+        candidates = self._details[-1:] if item.get("index") is None else self._details
+        last = next((old for old in reversed(candidates) if _same_block(old, item)), None)
         if last is None:
             self._details.append(dict(item))
             return
@@ -83,6 +107,25 @@ class ReasoningAssembler:
                 last[name] = old if closing else old + value
             elif value is not None or name not in last:
                 last[name] = value
+
+
+def _beyond(ahead: deque[str], text: str) -> str:
+    """Give what of a form's next text was not shown already, and take the rest from what others are ahead of it.
+
+    A text that does not continue the form as the others did is another text, all of it.
+    """
+    rest = text
+    while rest and ahead:
+        piece = ahead.popleft()
+        if rest.startswith(piece):
+            rest = rest[len(piece) :]
+        elif piece.startswith(rest):
+            ahead.appendleft(piece[len(rest) :])
+            return ""
+        else:
+            ahead.clear()
+            return text
+    return rest
 
 
 def _is_signed(details: list[Any]) -> bool:

@@ -273,7 +273,7 @@ class StreamReader:
             text, parts = _content(content)
         if text:
             self._texts.append(text)
-            if len(delta) == 1 + ("role" in delta) and not choice.get("logprobs"):
+            if len(delta) == 1 + ("role" in delta) and not parts and not choice.get("logprobs"):
                 return Delta(text=text, raw=chunk)
         reasoning = self.reasoning.add(delta)
         details = as_dicts(delta.get("reasoning_details"))

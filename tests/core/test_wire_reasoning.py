@@ -17,6 +17,10 @@ SUMMARY = {"type": "reasoning.summary", "summary": "I think.", "format": "openai
 GEMINI = {"type": "reasoning.encrypted", "data": "R0VN", "id": "t1", "format": "google-gemini-v1", "index": 0}
 
 
+TEXT = {"type": "reasoning.text", "text": "ha", "format": "unknown"}
+HIDDEN = {"type": "reasoning.encrypted", "data": "QUJD", "format": "unknown"}
+
+
 REASONING: dict[str, tuple[list[dict[str, Any]], str, dict[str, Any]]] = {
     "Anthropic: signed text in pieces": (
         [told_twice("I"), told_twice(" think"), told_twice("."), {"reasoning_details": [detail(signature="U0lH")]}],
@@ -103,6 +107,53 @@ REASONING: dict[str, tuple[list[dict[str, Any]], str, dict[str, Any]]] = {
         [{**told_twice("I "), "reasoning_content": "I "}, {**told_twice("think."), "reasoning_content": "think."}],
         "I think.",
         {"reasoning_content": "I think.", "reasoning_details": [detail("I think.")]},
+    ),
+    "the whole text again, as blocks, at the end": (
+        [{"reasoning": "I "}, {"reasoning": "think."}, {"reasoning_details": [detail("I think.")]}],
+        "I think.",
+        {"reasoning_details": [detail("I think.")]},
+    ),
+    "Anthropic: the second block's whole text again with its signature": (
+        [
+            {"reasoning_details": [detail("One", "UzE=")]},
+            {"reasoning_details": [detail("Tw", index=1)]},
+            {"reasoning_details": [detail("o", index=1)]},
+            {"reasoning_details": [detail("Two", "UzI=", index=1)]},
+        ],
+        "OneTwo",
+        {"reasoning_details": [detail("One", "UzE="), detail("Two", "UzI=", index=1)]},
+    ),
+    "the forms take turns, with the same text": (
+        [
+            {"reasoning": "I "},
+            {"reasoning_details": [detail("I ")]},
+            {"reasoning": "think"},
+            {"reasoning_details": [detail("th")]},
+            {"reasoning_details": [detail("ink.")]},
+            {"reasoning": "."},
+        ],
+        "I think.",
+        {"reasoning_details": [detail("I think.")]},
+    ),
+    "what came in both forms is said again in one": (
+        [told_twice("ha"), {"reasoning_details": [detail("ha")]}],
+        "haha",
+        {"reasoning_details": [detail("haha")]},
+    ),
+    "another text that begins alike": (
+        [{"reasoning": "I "}, {"reasoning": "think."}, {"reasoning_details": [detail("I look.")]}],
+        "I think.I look.",
+        {"reasoning_details": [detail("I look.")]},
+    ),
+    "one form lags behind": (
+        [{"reasoning": "I "}, {"reasoning": "think"}, {"reasoning": ".", "reasoning_content": "I think."}],
+        "I think.",
+        {"reasoning_content": "I think."},
+    ),
+    "blocks without an index, text on both sides of a hidden one": (
+        [{"reasoning_details": [TEXT]}, {"reasoning_details": [HIDDEN]}, {"reasoning_details": [TEXT]}],
+        "ha" * 2,
+        {"reasoning_details": [TEXT, HIDDEN, TEXT]},
     ),
     "plain": ([{"reasoning": "I "}, {"reasoning": "think."}], "I think.", {"reasoning": "I think."}),
     "none": ([{"reasoning": None, "reasoning_details": None, "reasoning_content": ""}], "", {}),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
+from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from kilocode_gateway import ConfigurationError
@@ -58,7 +60,13 @@ BLOCKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ),
     ({"type": "text-plain", "text": "Words.", "mime_type": "text/plain"}, {"type": "text", "text": "Words."}),
     ({"type": "text-plain", "base64": "V29yZHMu", "mime_type": "text/plain"}, {"type": "text", "text": "Words."}),
+    ({"type": "file", "base64": "V29yZHMu", "mime_type": "text/plain"}, {"type": "text", "text": "Words."}),
+    (
+        {"type": "file", "url": "https://x.test/a.txt", "mime_type": "text/plain"},
+        {"type": "file", "file": {"filename": "a.txt", "file_data": "https://x.test/a.txt"}},
+    ),
     ({"type": "audio", "base64": "QUJD", "mime_type": "audio/wav"}, AUDIO),
+    ({"type": "audio", "url": "data:audio/wav;base64,QUJD"}, AUDIO),
     ({"type": "audio", "source_type": "base64", "data": "QUJD", "mime_type": "audio/x-wav"}, AUDIO),
     ({"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}, AUDIO),
     (
@@ -69,6 +77,8 @@ BLOCKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"type": "video", "base64": "QUJD", "mime_type": "video/mp4"}, VIDEO_DATA),
     ({"type": "video_url", "video_url": {"url": "https://x.test/a.mp4"}}, VIDEO_URL),
     ({"type": "media", "mime_type": "image/png", "data": "QUJD"}, IMAGE_DATA),
+    ({"type": "input_image", "image_url": "https://x.test/a.png"}, IMAGE_URL),
+    ({"type": "input_text", "text": "Words."}, {"type": "text", "text": "Words."}),
     (
         {"type": "non_standard", "value": {"type": "input_audio", "input_audio": {"data": "QUJD", "format": "wav"}}},
         AUDIO,
@@ -127,6 +137,35 @@ def test_cache_control_is_kept_everywhere(model: Any, gateway: Any, place: str) 
     assert sent == [[{"type": "text", "text": "Long.", **mark}]] * 4
 
 
+@pytest.mark.parametrize(
+    "block", [block for block, _ in BLOCKS if block["type"] not in ("non_standard", "something_new")]
+)
+def test_cache_control_is_kept_on_every_kind_of_block(model: Any, gateway: Any, block: dict[str, Any]) -> None:
+    mark = {"type": "ephemeral", "ttl": "1h"}
+    marked: list[Any] = [{**block, "cache_control": mark}]
+    call = {"name": "look", "args": {}, "id": "c1"}
+    model.invoke([HumanMessage(marked), AIMessage("", tool_calls=[call]), ToolMessage(marked, tool_call_id="c1")])
+    sent = gateway.last_request.json["messages"]
+    assert [sent[place]["content"][0]["cache_control"] for place in (0, 2)] == [mark, mark]
+
+
+@pytest.mark.parametrize("content", ["seen", ["seen"], [{"type": "text", "text": "seen"}]])
+def test_cache_control_of_a_whole_tool_result(model: Any, gateway: Any, content: Any) -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    model.invoke([HumanMessage([{"type": "tool_result", "tool_use_id": "c1", "content": content, **mark}])])
+    (sent,) = gateway.last_request.json["messages"]
+    assert sent["content"] == [{"type": "text", "text": "seen", **mark}]
+
+
+@pytest.mark.parametrize("model", [None, "v1"], indirect=True)
+async def test_cache_control_survives_a_checkpoint(ask: Any, model: Any, gateway: Any) -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    text: list[Any] = [{"type": "text", "text": "Long.", **mark}]
+    history = [SystemMessage(text), HumanMessage(text), AIMessage(text), HumanMessage(text)]
+    await ask(model, KEPT["dumps and load"](history))
+    assert [message["content"] for message in gateway.last_request.json["messages"]] == [text] * 4
+
+
 def test_names_of_speakers(model: Any, gateway: Any) -> None:
     model.invoke(
         [HumanMessage("Hello", name="ann"), AIMessage("Hi", name="bot"), HumanMessage(["And ", "now?"], name="ann")]
@@ -149,43 +188,89 @@ def _reply(message: dict[str, Any], *, stream: bool) -> Reply:
     return Reply.chunks([*chunks, {**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}])
 
 
-@pytest.mark.parametrize("version", [None, "v1"])
-async def test_citations(ask: Any, make_model: Any, gateway: Any, version: str | None) -> None:
-    source = {"url": "https://x.test", "title": "X", "start_index": 0, "end_index": 4, "content": "So it is."}
-    gateway.script(
-        _reply(
-            {"content": "So.", "annotations": [{"type": "url_citation", "url_citation": source}]},
-            stream="stream" in ask.__name__,
-        )
-    )
-    answer = await ask(make_model(output_version=version), "Is it so?")
-    (block,) = answer.content_blocks
-    expected = {
-        "type": "citation",
-        "url": "https://x.test",
-        "title": "X",
-        "start_index": 0,
-        "end_index": 4,
-        "cited_text": "So it is.",
-    }
-    assert (block["type"], block["text"], block["annotations"]) == ("text", "So.", [expected])
-    assert answer.text == "So."
+def _blocks_only(history: list[Any]) -> list[Any]:
+    """Keep what a program keeps that stores standard blocks and nothing else."""
+    meta = {"model_provider": "kilocode"}
+    return [AIMessage(content_blocks=message.content_blocks, response_metadata=meta) for message in history]
 
 
-@pytest.mark.parametrize("version", [None, "v1"])
-async def test_images_that_a_model_makes(ask: Any, make_model: Any, gateway: Any, version: str | None) -> None:
-    images = [{**IMAGE_DATA, "index": 0}, {**IMAGE_URL, "index": 1}]
-    gateway.script(_reply({"content": "Two cats.", "images": images}, stream="stream" in ask.__name__))
-    model = make_model(output_version=version)
+def _loaded(history: list[Any]) -> list[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # langchain-core calls `loads` a beta
+        return loads(dumps(history), allowed_objects="messages")
+
+
+KEPT: dict[str, Any] = {"as it is": list, "dumps and load": _loaded, "blocks only": _blocks_only}
+SAID = {
+    "url": "https://x.test",
+    "title": "X",
+    "start_index": 0,
+    "end_index": 4,
+}
+PARSED = {"type": "file", "file": {"hash": "h", "name": "a.pdf", "content": [{"type": "text", "text": "Words."}]}}
+IMAGES = [{**IMAGE_DATA, "index": 0}, {**IMAGE_URL, "index": 1}]
+
+
+def _plain(blocks: list[Any]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in block.items() if name != "index"} for block in blocks]
+
+
+@pytest.mark.parametrize("model", [None, "v1"], indirect=True)
+@pytest.mark.parametrize("nested", [True, False])
+async def test_citations(ask: Any, model: Any, gateway: Any, nested: bool) -> None:
+    note = {**SAID, "content": "So it is."}
+    note = {"type": "url_citation", **({"url_citation": note} if nested else note)}
+    gateway.script(_reply({"content": "So.", "annotations": [note]}, stream="stream" in ask.__name__))
+    answer = await ask(model, "Is it so?")
+    for keep in KEPT.values():
+        (kept,) = keep([answer])
+        cited = [{"type": "citation", **SAID, "cited_text": "So it is."}]
+        assert _plain(kept.content_blocks) == [{"type": "text", "text": "So.", "annotations": cited}]
+        assert kept.text == "So."
+        await ask(model, [HumanMessage("Is it so?"), kept, HumanMessage("And then?")])
+        assert gateway.last_request.json["messages"][1] == {"role": "assistant", "content": "So."}
+
+
+@pytest.mark.parametrize("model", [None, "v1"], indirect=True)
+async def test_a_file_that_was_read_is_not_read_again(ask: Any, model: Any, gateway: Any) -> None:
+    notes = [{"type": "url_citation", "url_citation": SAID}, PARSED]
+    gateway.script(_reply({"content": "So.", "annotations": notes}, stream="stream" in ask.__name__))
+    answer = await ask(model, "What does it say?")
+    for keep in KEPT.values():
+        await ask(model, [HumanMessage("What does it say?"), *keep([answer]), HumanMessage("And then?")])
+        assert gateway.last_request.json["messages"][1] == {
+            "role": "assistant",
+            "content": "So.",
+            "annotations": [PARSED],
+        }
+
+
+@pytest.mark.parametrize("model", [None, "v1"], indirect=True)
+@pytest.mark.parametrize("text", ["Two cats.", ""])
+async def test_images_that_a_model_makes(ask: Any, model: Any, gateway: Any, text: str) -> None:
+    gateway.script(_reply({"content": text, "images": IMAGES}, stream="stream" in ask.__name__))
     answer = await ask(model, "Draw two cats.")
-    blocks = [{name: value for name, value in block.items() if name != "index"} for block in answer.content_blocks]
-    assert blocks == [
-        {"type": "text", "text": "Two cats."},
-        {"type": "image", "base64": "QUJD", "mime_type": "image/png"},
-        {"type": "image", "url": "https://x.test/a.png"},
-    ]
-    await ask(model, [HumanMessage("Draw two cats."), answer, HumanMessage("Make them blue.")])
-    assert gateway.last_request.json["messages"][1] == {"role": "assistant", "content": "Two cats.", "images": images}
+    for name, keep in KEPT.items():
+        (kept,) = keep([answer])
+        assert _plain(kept.content_blocks) == [
+            *([{"type": "text", "text": text}] if text else []),
+            {"type": "image", "base64": "QUJD", "mime_type": "image/png"},
+            {"type": "image", "url": "https://x.test/a.png"},
+        ]
+        await ask(model, [HumanMessage("Draw two cats."), kept, HumanMessage("Make them blue.")])
+        images = [IMAGE_DATA, IMAGE_URL] if name == "blocks only" else IMAGES
+        sent = gateway.last_request.json["messages"][1]
+        assert (sent["content"], sent["images"]) == (text, images)
+
+
+async def test_images_that_stand_in_the_content(ask: Any, model: Any, gateway: Any) -> None:
+    parts = [{"type": "text", "text": "A cat."}, IMAGE_DATA]
+    gateway.script(_reply({"content": parts}, stream="stream" in ask.__name__))
+    answer = await ask(model, "Draw a cat.")
+    assert [block["type"] for block in answer.content_blocks] == ["text", "image"]
+    await ask(model, [HumanMessage("Draw a cat."), answer, HumanMessage("Make it blue.")])
+    sent = gateway.last_request.json["messages"][1]
+    assert (sent["content"], sent["images"]) == ("A cat.", [IMAGE_DATA])
 
 
 async def test_speech_that_a_model_makes(ask: Any, model: Any, gateway: Any) -> None:
