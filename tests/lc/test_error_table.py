@@ -168,7 +168,13 @@ STREAMED: dict[str, Row] = {
     "stream_done_without_finish": _CUT,
     "stream_error_mid_gateway": _failed("closed the connection"),
 }
-NOT_OF_CHAT = {"dimensions", "failed_to_fetch_models"}
+NOT_OF_CHAT = {
+    "dimensions",
+    "failed_to_fetch_models",
+    "unsupported_fim_model",
+    "unsupported_fim_model_feb",
+    "byok_key_required",
+}
 NO_ERROR = {"stream_without_done"}
 
 
