@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from kilocode_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import TypeGuard
 
 DEFAULT_BASE_URL = "https://api.kilo.ai/api/gateway/"
 """The gateway's documented public address."""
@@ -39,6 +40,10 @@ class Secret:
         """Give the string itself."""
         return self.__value
 
+    def given(self) -> str | Callable[[], str]:
+        """Give what the user gave: the string itself, or the function that gives it."""
+        return self.__value
+
     def __repr__(self) -> str:
         return f"Secret('{_MASK}')"
 
@@ -51,8 +56,44 @@ class Secret:
     def __hash__(self) -> int:
         return hash((Secret, self.__value))
 
-    def __reduce__(self) -> tuple[type[Secret], tuple[str]]:
+    def __reduce__(self) -> tuple[type[Secret], tuple[Any]]:
         return (Secret, (self.__value,))
+
+
+class KeyFunction(Secret):
+    """A key that a function gives anew for each request, such as an organization's token of 15 minutes."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[[], str]) -> None:
+        self.function = function
+
+    def reveal(self) -> str:
+        """Ask the function.
+
+        Raises:
+            ConfigurationError: If it gives no string that can stand in a header.
+
+        """
+        key, wrong = _secret(self.function())
+        wrong = wrong or _fault(key)
+        if key is None or wrong:
+            msg = f"The function that was given as api_key gave no key: {wrong or 'what it gave was blank.'}"
+            raise ConfigurationError(msg)
+        return key.reveal()
+
+    def given(self) -> str | Callable[[], str]:
+        """Give the function."""
+        return self.function
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeyFunction) and other.function == self.function
+
+    def __hash__(self) -> int:
+        return hash((KeyFunction, self.function))
+
+    def __reduce__(self) -> tuple[type[Secret], tuple[Any]]:
+        return (KeyFunction, (self.function,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +126,8 @@ class GatewayConfig:
         """Fill what was not given from the environment, then from the defaults.
 
         Args:
-            api_key: The key: a string, a `Secret`, or anything with `get_secret_value()`.
+            api_key: The key: a string, a `Secret`, anything with `get_secret_value()`, or a function that gives it,
+                which is asked for each request, in event loops too, so it should be quick.
                 Then `KILOCODE_API_KEY`, then `KILO_API_KEY`.
             base_url: The address, with or without a slash at its end.
                 Then `KILOCODE_BASE_URL`, then the public gateway.
@@ -98,11 +140,11 @@ class GatewayConfig:
             ConfigurationError: If the key cannot stand in a header, or the address is no http(s) URL.
 
         """
-        given, wrong = _secret(api_key)
+        given, wrong = (KeyFunction(api_key), "") if is_function(api_key) else _secret(api_key)
         # Wrapped or gone before anything is raised: a traceback that shows local variables shows no key.
         api_key = None
         key = given or _secret(_first(KEY_VARIABLES))[0]
-        wrong = wrong or _fault(key)
+        wrong = wrong or ("" if isinstance(key, KeyFunction) else _fault(key))
         if wrong:
             raise ConfigurationError(wrong)
         return cls(
@@ -197,6 +239,17 @@ def _origin(url: str) -> str:
     parts = urlsplit(url)
     usual = ":443" if parts.scheme == "https" else ":80"
     return f"{parts.scheme}://{parts.netloc.lower().removesuffix(usual)}"
+
+
+def key_in(headers: Mapping[str, str]) -> Secret | None:
+    """Give the key that a request with these headers carries."""
+    value = next((value for name, value in headers.items() if name.lower() == "authorization"), None)
+    return Secret(value.rpartition(" ")[2]) if value else None
+
+
+def is_function(key: object) -> TypeGuard[Callable[[], str]]:
+    """Say whether a key is a function that gives it."""
+    return callable(key) and not isinstance(key, type)
 
 
 def _text(value: str | None) -> str | None:

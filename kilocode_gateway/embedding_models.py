@@ -7,34 +7,22 @@ from __future__ import annotations
 
 import difflib
 import json
-import logging
-import os
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from kilocode_gateway.bundled import EMBEDDINGS
 from kilocode_gateway.config import GatewayConfig
-from kilocode_gateway.errors import ConfigurationError, KiloCodeError, MalformedReplyError, TimeoutExceededError
-from kilocode_gateway.flights import Flight
-from kilocode_gateway.http import Answer, aget, get
+from kilocode_gateway.discovery import FETCH_SECONDS, Memory, Slot, anonymous, checked
+from kilocode_gateway.errors import ConfigurationError, MalformedReplyError
 from kilocode_gateway.model_map import UnknownModelError
 from kilocode_gateway.models import parse_model_ref
 
+if TYPE_CHECKING:
+    from kilocode_gateway.http import Answer
+
 T = TypeVar("T")
-
-_log = logging.getLogger("kilocode_gateway")
-
-PATH = "embedding-models"
-FETCH_SECONDS = 5.0
-"""How long a fetch may take, unless the caller says otherwise."""
-RETRY_SECONDS = 60.0
-"""How long a failed fetch is not tried again."""
-# The fetch keeps to its limit by itself, and says better what it waited for; who waits for it gives it this much more.
-_GRACE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +127,9 @@ class EmbeddingModels(Mapping[str, EmbeddingModelInfo]):
             ConfigurationError: If a setting cannot be used.
 
         """
-        config = _anonymous(config or GatewayConfig.resolve(base_url=base_url))
-        seconds = _checked(timeout, http_client)
-        slot = _slot_of(config)
-        while True:
-            entered = slot.enter(seconds, refresh=refresh)
-            if isinstance(entered, EmbeddingModels):
-                return entered
-            flight, mine = entered
-            if mine:
-                slot.launch(flight, config, seconds, http_client)
-            flight.wait(seconds + _GRACE)
-            found = slot.outcome(flight, config, seconds)
-            if found is not None:
-                return found
+        config = anonymous(config or GatewayConfig.resolve(base_url=base_url))
+        seconds = checked(timeout, http_client)
+        return _memory.of(config.identity).discover(config, seconds, http_client, refresh=refresh)
 
     @classmethod
     async def adiscover(
@@ -165,32 +142,19 @@ class EmbeddingModels(Mapping[str, EmbeddingModelInfo]):
         http_async_client: Any = None,
     ) -> EmbeddingModels:
         """Do what `discover` does, without blocking the event loop; a client that is handed in is an async one."""
-        config = _anonymous(config or GatewayConfig.resolve(base_url=base_url))
-        seconds = _checked(timeout, http_async_client)
-        slot = _slot_of(config)
-        while True:
-            entered = slot.enter(seconds, refresh=refresh, waits=True)
-            if isinstance(entered, EmbeddingModels):
-                return entered
-            flight, mine = entered
-            if mine and http_async_client is not None:
-                await slot.fly_here(flight, config, seconds, http_async_client)
-            elif mine:
-                slot.launch(flight, config, seconds, None)
-            await flight.wait_async(seconds + _GRACE)
-            found = slot.outcome(flight, config, seconds)
-            if found is not None:
-                return found
+        config = anonymous(config or GatewayConfig.resolve(base_url=base_url))
+        seconds = checked(timeout, http_async_client)
+        return await _memory.of(config.identity).adiscover(config, seconds, http_async_client, refresh=refresh)
 
     @classmethod
     def at_hand(cls, config: GatewayConfig) -> EmbeddingModels:
         """Give what is known without a request: from memory, else bundled."""
-        return _slot_of(config).known or _BUNDLED
+        return _memory.of(anonymous(config).identity).at_hand()
 
     @classmethod
     def bundled(cls) -> EmbeddingModels:
         """Give the models that come with the package: the gateway's list of autumn 2026."""
-        return _BUNDLED
+        return _Slot.bundled
 
     def resolve(self, reference: str) -> str:
         """Give the id to send for a reference: without other clients' prefixes, and in full for a short name.
@@ -294,113 +258,6 @@ async def amodel_to_send(config: GatewayConfig, reference: str, dimensions: obje
     return EmbeddingModels.at_hand(config).resolve(reference)
 
 
-def _checked(timeout: object, client: Any) -> float:
-    """Give the time limit, once it and the client can be used."""
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0:
-        raise ConfigurationError(f"The timeout of a fetch must be a positive number of seconds, got {timeout!r}.")
-    if getattr(client, "is_closed", False):
-        raise ConfigurationError("The HTTP client that was handed in is closed. Hand in an open one, or none.")
-    return float(timeout)
-
-
-def _anonymous(config: GatewayConfig) -> GatewayConfig:
-    return GatewayConfig(base_url=config.base_url, feature=config.feature)
-
-
-class _Slot:
-    """What this process knows of one gateway's embedding models, and the fetch that is under way."""
-
-    def __init__(self, known: EmbeddingModels | None = None) -> None:
-        self.known = known
-        self._lock = threading.Lock()
-        self._flight: Flight[EmbeddingModels] | None = None
-        self._failing: Flight[EmbeddingModels] | None = None
-        self._failed = float("-inf")
-
-    def enter(
-        self, seconds: float, *, refresh: bool, waits: bool = False
-    ) -> EmbeddingModels | tuple[Flight[EmbeddingModels], bool]:
-        """Give the list where nothing has to be fetched, else the fetch to wait for and whether the asker does it."""
-        with self._lock:
-            if not refresh and self.known is not None:
-                return self.known
-            if not refresh and time.monotonic() - self._failed < RETRY_SECONDS:
-                return _BUNDLED
-            flight = self._flight
-            if flight is not None and not flight.done and (waits or flight.thread != threading.get_ident()):
-                return flight, False
-            self._flight = Flight(seconds)
-            return self._flight, True
-
-    def launch(self, flight: Flight[EmbeddingModels], config: GatewayConfig, seconds: float, client: Any) -> None:
-        """Fetch in a thread of its own, so that whoever has waited long enough, or was cancelled, can go."""
-        arguments = (flight, config, seconds, client)
-        name = "kilocode-gateway-embedding-models"
-        try:
-            threading.Thread(target=self._fly, args=arguments, name=name, daemon=True).start()
-        except RuntimeError:
-            self._fly(*arguments)
-
-    def _fly(self, flight: Flight[EmbeddingModels], config: GatewayConfig, seconds: float, client: Any) -> None:
-        try:
-            self._land(flight, _read(get(config, PATH, timeout=seconds, client=client)))
-        except Exception as exc:  # noqa: BLE001 - a client that was handed in may raise anything
-            self._fail(flight, config, exc)
-
-    async def fly_here(
-        self, flight: Flight[EmbeddingModels], config: GatewayConfig, seconds: float, client: Any
-    ) -> None:
-        """Fetch with a client that belongs to this event loop."""
-        flight.thread = threading.get_ident()
-        try:
-            self._land(flight, _read(await aget(config, PATH, timeout=seconds, client=client)))
-        except Exception as exc:  # noqa: BLE001 - a client that was handed in may raise anything
-            self._fail(flight, config, exc)
-        finally:
-            flight.abandon()
-
-    def _land(self, flight: Flight[EmbeddingModels], found: EmbeddingModels) -> None:
-        self.known = found
-        flight.land(found)
-
-    def _fail(self, flight: Flight[EmbeddingModels], config: GatewayConfig, reason: Exception) -> None:
-        with self._lock:
-            if flight.done or self._failing is flight:
-                return
-            self._failing = flight
-            self._failed = time.monotonic()
-        given = self.known or _BUNDLED
-        # Whoever waits goes on when the warning has been given, not before.
-        try:
-            _warn(config, reason, given)
-        finally:
-            flight.land(given)
-
-    def outcome(self, flight: Flight[EmbeddingModels], config: GatewayConfig, seconds: float) -> EmbeddingModels | None:
-        """Give what a fetch came to, once nobody waits for it any longer; None where it has to be tried anew."""
-        if flight.done:
-            return flight.result()
-        url = config.url(PATH)
-        reason = TimeoutExceededError(f"The answer from {url} took longer than {seconds:g} seconds.", url=url)
-        given = self.known or _BUNDLED
-        if flight.overdue:
-            self._fail(flight, config, reason)
-        else:
-            _warn(config, reason, given)
-        return given
-
-
-def _read(answer: Answer) -> EmbeddingModels:
-    try:
-        found = _listed(json.loads(answer.body), source="gateway")
-    except (ValueError, RecursionError):
-        found = None
-    if found:
-        return found
-    msg = f"The answer from {answer.url} is not a list of embedding models."
-    raise MalformedReplyError(msg, status=answer.status, url=answer.url)
-
-
 def _listed(payload: object, *, source: Literal["gateway", "bundled"]) -> EmbeddingModels:
     """Read a list, entry by entry: what is odd is left out."""
     fields = payload if isinstance(payload, dict) else {}
@@ -414,27 +271,22 @@ def _listed(payload: object, *, source: Literal["gateway", "bundled"]) -> Embedd
     )
 
 
-def _warn(config: GatewayConfig, reason: Exception, given: EmbeddingModels) -> None:
-    what = "the bundled ones" if given.source == "bundled" else "those of an earlier answer"
-    told = str(reason) if isinstance(reason, KiloCodeError) else f"{type(reason).__name__}: {reason}"
-    _log.warning(
-        "The embedding models of %s could not be discovered; used instead: %s. %s", config.base_url, what, told
-    )
+class _Slot(Slot[EmbeddingModels]):
+    path, name = "embedding-models", "embedding models"
+    bundled = _listed(EMBEDDINGS, source="bundled")
+
+    def read(self, answer: Answer) -> EmbeddingModels:
+        try:
+            found = _listed(json.loads(answer.body), source="gateway")
+        except (ValueError, RecursionError):
+            found = None
+        if found:
+            return found
+        msg = f"The answer from {answer.url} is not a list of embedding models."
+        raise MalformedReplyError(msg, status=answer.status, url=answer.url)
+
+    def described(self, given: EmbeddingModels) -> str:
+        return "the bundled ones" if given.source == "bundled" else "those of an earlier answer"
 
 
-_BUNDLED = _listed(EMBEDDINGS, source="bundled")
-_slots: dict[str, _Slot] = {}
-
-
-def _slot_of(config: GatewayConfig) -> _Slot:
-    # Two threads that make one at once get the same, for the first stays.
-    return _slots.get(config.base_url) or _slots.setdefault(config.base_url, _Slot())
-
-
-def _fresh_after_fork() -> None:
-    """Keep what is known, but no lock and no fetch: those are of the process that was forked."""
-    _slots.update({address: _Slot(slot.known) for address, slot in list(_slots.items())})
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_after_fork)
+_memory = Memory(_Slot)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.answers import AsyncOpenAnswer, OpenAnswer, Watch, broken, failed, request_errors, too_late
 from kilocode_gateway.clients import shared_async_client, shared_client
+from kilocode_gateway.config import key_in
 from kilocode_gateway.error_bodies import error_from_answer
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import ERRORS, ConfigurationError, ErrorTable, KiloCodeError
@@ -218,8 +219,8 @@ async def aget(
 
 
 def _get_call(config: GatewayConfig, path: str, seconds: float, errors: ErrorTable) -> Call:
-    url, key = config.url(path), config.api_key
-    limits = timeouts_of(seconds)
+    url, headers, limits = config.url(path), config.headers(), timeouts_of(seconds)
+    key = key_in(headers)
     context = Context(
         url=url,
         authenticated=key is not None,
@@ -228,4 +229,4 @@ def _get_call(config: GatewayConfig, path: str, seconds: float, errors: ErrorTab
         limits=limits,
         deadline=Deadline(total=seconds, name="timeout"),
     )
-    return Call("GET", url, config.headers(), None, limits, context)
+    return Call("GET", url, headers, None, limits, context)

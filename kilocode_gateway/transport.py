@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import Secret
+from kilocode_gateway.config import key_in
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,
@@ -103,8 +103,7 @@ class Transport:
         self._client = http_client
         self._async_client = http_async_client
         self._headers = _checked_headers(headers or {})
-        own = next((value for name, value in self._headers.items() if name.lower() == "authorization"), None)
-        self._key = config.api_key or (Secret(own.rpartition(" ")[2]) if own else None)
+        self._has_key = config.api_key is not None or key_in(self._headers) is not None
 
     def complete(self, body: Mapping[str, Any]) -> wire.Completion:
         """Ask for one whole answer.
@@ -305,7 +304,7 @@ class Transport:
 
     def _check_paid(self, path: str, model: str, catalog: Catalog) -> None:
         """Refuse, before anything is sent, what the public gateway would refuse: a paid model without a key."""
-        if self._key is not None or not self.config.is_default_origin:
+        if self._has_key or not self.config.is_default_origin:
             return
         if path == FIM:
             msg = (
@@ -334,6 +333,7 @@ class Transport:
         url, path, body = self.config.url(request.path), request.path, request.body
         content = None
         headers = self.config.headers(request.options.headers(self._headers))
+        key = key_in(headers)
         if body is not None:
             shaped = body
             if model is not None:
@@ -346,7 +346,7 @@ class Transport:
         context = Context(
             url=url,
             model=model,
-            authenticated=self._key is not None,
+            authenticated=key is not None,
             errors=self.errors,
             requested=reference,
             about=_ABOUT.get(path, "chat"),
@@ -356,7 +356,7 @@ class Transport:
             deadline=request.deadline,
             failed=request.failed,
             may_fall_back=request.may_fall_back,
-            reveal=self._key.reveal if self._key is not None else None,
+            reveal=key.reveal if key is not None else None,
         )
         return Call(request.method, url, headers, content, self._timeouts, context)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
-from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.config import GatewayConfig, is_function
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.transport import Transport
 from langchain_kilocode._settings import refuse_foreign_names
@@ -47,7 +47,7 @@ class Memory:
 class Connected(Protocol):
     """The settings that say how to reach the gateway."""
 
-    api_key: SecretStr | str | None
+    api_key: SecretStr | str | Callable[[], str] | None
     base_url: str | None
     organization_id: str | None
     feature: str | None
@@ -69,7 +69,7 @@ def hide_key(settings: MutableMapping[str, Any]) -> None:
 
     """
     key = settings.get("api_key")
-    if key is None or isinstance(key, SecretStr):
+    if key is None or isinstance(key, SecretStr) or is_function(key):
         return
     for method in ("get_secret_value", "reveal"):
         if not isinstance(key, type) and hasattr(key, method):
@@ -134,7 +134,7 @@ def without_connections(state: dict[Any, Any]) -> dict[Any, Any]:
 def shared_in_copies(fields: dict[str, Any], memo: dict[int, Any] | None) -> dict[int, Any]:
     """Make a deep copy share what cannot be copied."""
     memo = {} if memo is None else memo
-    for name in LIVE:
+    for name in (*LIVE, "api_key"):
         value = fields.get(name)
         memo.update({id(item): item for item in (value if isinstance(value, list) else [value])})
     return memo
@@ -149,8 +149,9 @@ class OnGateway(BaseModel):
 
     model_config = ConfigDict(populate_by_name=True, arbitrary_types_allowed=True, protected_namespaces=())
 
-    api_key: SecretStr | str | None = None
-    """The gateway's key; kept as a `SecretStr`. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`."""
+    api_key: SecretStr | str | Callable[[], str] | None = None
+    """The gateway's key, kept as a `SecretStr`; or a function that gives it, asked for each request, so it should be
+    quick. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`."""
     base_url: str | None = None
     """The gateway's address. Without one: `KILOCODE_BASE_URL`, then `https://api.kilo.ai/api/gateway/`."""
     organization_id: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.utils import get_pydantic_field_names
@@ -39,9 +39,10 @@ class GatewayChatModel(TracedChatModel):
 
     model_name: str = Field(default="kilo/auto", alias="model")
     """The model, in any reference form: `kilo/auto`, `vendor/model`, `kilocode/vendor/model`."""
-    api_key: SecretStr | str | None = None
-    """The gateway's key; kept as a `SecretStr`. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`, read when the
-    model is made and never stored here, so it travels with no copy. With none at all only free models answer."""
+    api_key: SecretStr | str | Callable[[], str] | None = None
+    """The gateway's key, kept as a `SecretStr`; or a function that gives it, asked for each request, so it should be
+    quick. Without one: `KILOCODE_API_KEY`, then `KILO_API_KEY`, read when the model is made and never stored here, so
+    it travels with no copy. With none at all only free models answer."""
     base_url: str | None = None
     """The gateway's address. Without one: `KILOCODE_BASE_URL`, then `https://api.kilo.ai/api/gateway/`."""
     organization_id: str | None = None

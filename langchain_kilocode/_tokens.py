@@ -34,10 +34,10 @@ _MEDIA = {"image_url": "url", "file": "file_data", "input_audio": "data", "video
 _REASONING = ("reasoning_details", "reasoning_content", "reasoning")
 
 
-def pieces(text: str) -> list[bytes]:
-    """Cut a text into pieces of about a token."""
+def token_ids(text: str) -> list[int]:
+    """Give a number for each piece of a text that is about a token. They stand for no model's vocabulary."""
     data = text.encode(errors="surrogatepass")
-    return [data[start : start + _BYTES] for start in range(0, len(data), _BYTES)]
+    return [int.from_bytes(data[start : start + _BYTES], "big") for start in range(0, len(data), _BYTES)]
 
 
 def text_tokens(text: str) -> int:

@@ -425,9 +425,7 @@ class ChatKiloCode(GatewayChatModel):
         An estimate: four bytes to a token, because the gateway tells no model's tokenizer. Pass `custom_get_token_ids`
         to count exactly.
         """
-        if self.custom_get_token_ids is not None:
-            return self.custom_get_token_ids(text)
-        return [int.from_bytes(piece, "big") for piece in _tokens.pieces(text)]
+        return self.custom_get_token_ids(text) if self.custom_get_token_ids is not None else _tokens.token_ids(text)
 
     def get_num_tokens_from_messages(
         self,

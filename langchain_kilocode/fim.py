@@ -15,10 +15,13 @@ from pydantic import model_validator
 
 from kilocode_gateway import __version__, wire
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_TOKENS, check_fim, fim_body
 from langchain_kilocode._connection import OnGateway
 from langchain_kilocode._replies import PROVIDER, reply_metadata
+from langchain_kilocode._tokens import token_ids
+from langchain_kilocode.errors import as_langchain
 
 if TYPE_CHECKING:
     import uuid
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 
     from kilocode_gateway.wire import Completion
 
-_SETTINGS = ("suffix", "max_tokens", "min_tokens", "temperature", "stop")
+_LIMITS = ("first_token_timeout", "total_timeout")
+_SETTINGS = ("suffix", "max_tokens", "min_tokens", "temperature", "stop", *_LIMITS)
 _CALL_NAMES = frozenset({"model", *_SETTINGS})
 """What a call may set for itself."""
 
@@ -59,7 +63,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
         api_key: Else `KILOCODE_API_KEY`, then `KILO_API_KEY`.
         base_url: Else `KILOCODE_BASE_URL`, then the public gateway. Requests go to `/api/fim/completions` on its host.
         organization_id: Else `KILOCODE_ORGANIZATION_ID`, then `KILO_ORG_ID`.
-        timeout: Seconds for each read; 600 unless given.
+        timeout: Seconds for each read; 600 unless given. `first_token_timeout` and `total_timeout` hold a whole call.
         max_retries: Attempts after the first; 2 unless given.
 
     No variable named `OPENAI_*` is ever read. A misspelt setting is refused, in the constructor and in each call.
@@ -139,10 +143,15 @@ class KiloCodeFIM(OnGateway, BaseLLM):
     """How freely the next token is chosen. The gateway documents it, and its server drops it (source of 2026)."""
     stop: str | list[str] | None = None
     """Texts that end the answer. A single one becomes a list."""
+    first_token_timeout: float | None = None
+    """Seconds until something of a streamed answer must be here, as in `ChatKiloCode`."""
+    total_timeout: float | None = None
+    """Seconds until the answer must be complete, as in `ChatKiloCode`."""
 
     @classmethod
     def _check_values(cls, given: Mapping[str, Any]) -> None:
         check_fim({name: value for name, value in given.items() if name in _SETTINGS})
+        CallOptions.read({name: value for name, value in given.items() if name in _LIMITS})
 
     @model_validator(mode="after")
     def _set_kilocode_version(self) -> Self:
@@ -150,6 +159,16 @@ class KiloCodeFIM(OnGateway, BaseLLM):
         return self
 
     def _check_call(self, call: Mapping[str, Any]) -> None:
+        try:
+            self._refuse_unknown_settings(call)
+            self._check_values(call)
+        except ConfigurationError as exc:
+            error = as_langchain(exc)
+        else:
+            return
+        raise error
+
+    def _refuse_unknown_settings(self, call: Mapping[str, Any]) -> None:
         made = type(self)
         for name in call:
             if name in _CALL_NAMES:
@@ -164,7 +183,6 @@ class KiloCodeFIM(OnGateway, BaseLLM):
             hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(sorted(_CALL_NAMES))}."
             msg = f"A call of {made.__name__} has no setting {name!r}. {hint}"
             raise UnknownSettingError(msg)
-        self._check_values(call)
 
     def _body(self, prompt: str, stop: list[str] | str | None, call: Mapping[str, Any]) -> dict[str, Any]:
         """Give the request: the model's settings, and the call's over them."""
@@ -374,7 +392,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         base_url, organization = self.gateway_config.identity
-        own = {name: getattr(self, name) for name in ("model", *_SETTINGS)}
+        own = {name: getattr(self, name) for name in ("model", *_SETTINGS) if name not in _LIMITS}
         return {**own, "stop": self._stops, "base_url": base_url, "organization_id": organization}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
@@ -388,10 +406,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
 
     def get_token_ids(self, text: str) -> list[int]:
         """Split text into pieces of about a token, offline, as `ChatKiloCode.get_token_ids` does."""
-        if self.custom_get_token_ids is not None:
-            return self.custom_get_token_ids(text)
-        data = text.encode()
-        return [int.from_bytes(data[start : start + 4], "big") for start in range(0, len(data), 4)]
+        return self.custom_get_token_ids(text) if self.custom_get_token_ids is not None else token_ids(text)
 
     @property
     def lc_secrets(self) -> dict[str, str]:

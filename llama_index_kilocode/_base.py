@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
@@ -40,10 +41,14 @@ class Link:
         self.http_client = http_client
         self.http_async_client = http_async_client
         # One pair, so that no thread sees the settings of one copy with the configuration of another.
-        self._found: tuple[tuple[str | None, ...], GatewayConfig] | None = None
+        self._found: tuple[tuple[Any, ...], GatewayConfig] | None = None
 
     def config(
-        self, api_key: str | None, api_base: str | None, organization_id: str | None, feature: str | None
+        self,
+        api_key: str | Callable[[], str] | None,
+        api_base: str | None,
+        organization_id: str | None,
+        feature: str | None,
     ) -> GatewayConfig:
         """Give the configuration of these settings; the environment is read once for each."""
         asked, found = (api_key, api_base, organization_id, feature), self._found
@@ -69,8 +74,9 @@ class GatewayLLM(OpenAILike):
 
     model: str = DEFAULT_MODEL
     """The model id as the gateway's list has it, such as `anthropic/claude-sonnet-4.6`. `kilo/auto` lets it choose."""
-    api_key: str | None = Field(default=None, exclude=True, repr=False)
-    """The key, if it was given by hand. One from `KILOCODE_API_KEY` or `KILO_API_KEY` is used but not stored here."""
+    api_key: str | Callable[[], str] | None = Field(default=None, exclude=True, repr=False)  # type: ignore[assignment]  # wider than the base
+    """The key, if it was given by hand, or a function that gives it, asked for each request. One from
+    `KILOCODE_API_KEY` or `KILO_API_KEY` is used but not stored here."""
     api_base: str | None = None
     """The gateway's address; filled from `KILOCODE_BASE_URL`, else the public gateway."""
     organization_id: str | None = None
@@ -155,7 +161,7 @@ class GatewayLLM(OpenAILike):
             feature=fields.get("feature"),
         )
         key = config.api_key
-        fields["api_key"] = None if key is None or config.api_key_from_env else key.reveal()
+        fields["api_key"] = None if key is None or config.api_key_from_env else key.given()
         fields["api_base"], fields["organization_id"] = config.base_url, config.organization_id
         fields["feature"] = config.feature
         if not fields.get("is_chat_model", True):

@@ -96,7 +96,7 @@ Verbosity = Literal["low", "medium", "high", "xhigh", "max"] | str  # noqa: PYI0
 class KiloCodeSettings(TypedDict, total=False):
     """What `KiloCode` takes, for editors and type checkers. Each is documented at the class and its fields."""
 
-    api_key: str | None
+    api_key: str | Callable[[], str] | None
     api_base: str | None
     organization_id: str | None
     feature: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
@@ -65,8 +66,9 @@ class KiloCodeEmbedding(BaseEmbedding):
 
     model_name: str = DEFAULT_MODEL
     """The model id as the gateway's list of embedding models has it."""
-    api_key: str | None = Field(default=None, exclude=True, repr=False)
-    """The key, if it was given by hand. One from `KILOCODE_API_KEY` or `KILO_API_KEY` is used but not stored here."""
+    api_key: str | Callable[[], str] | None = Field(default=None, exclude=True, repr=False)
+    """The key, if it was given by hand, or a function that gives it, asked for each request. One from
+    `KILOCODE_API_KEY` or `KILO_API_KEY` is used but not stored here."""
     api_base: str | None = None
     """The gateway's address; filled from `KILOCODE_BASE_URL`, else the public gateway."""
     organization_id: str | None = None
@@ -103,7 +105,7 @@ class KiloCodeEmbedding(BaseEmbedding):
             feature=given.get("feature"),
         )
         key = config.api_key
-        given["api_key"] = None if key is None or config.api_key_from_env else key.reveal()
+        given["api_key"] = None if key is None or config.api_key_from_env else key.given()
         given["api_base"], given["organization_id"] = config.base_url, config.organization_id
         given["feature"] = config.feature
         if given.get("additional_kwargs") is None:

@@ -46,4 +46,4 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Forget all that a process remembers, as a new one would."""
     from kilocode_gateway import catalog
 
-    return lambda: monkeypatch.setattr(catalog, "_memory", catalog._Memory())
+    return lambda: monkeypatch.setattr(catalog._memory, "_slots", {})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from kilocode_gateway import cache, catalog
+from kilocode_gateway import cache, catalog, discovery
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.local import LocalGateway, Reply
@@ -218,10 +218,10 @@ def test_a_failed_fetch_is_not_tried_again_for_a_minute(
     acme: LocalGateway, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(monotonic=lambda: clock.now, now=1000.0)
-    monkeypatch.setattr(catalog, "time", clock)
+    monkeypatch.setattr(discovery, "time", clock)
     acme.script(Reply.raw(500, b""), Reply.raw(500, b""), path="models")
     assert discover(acme).source == "bundled"
-    clock.now += catalog.RETRY_SECONDS - 1
+    clock.now += discovery.RETRY_SECONDS - 1
     assert discover(acme).source == "bundled"
     assert Catalog.look(config_of(acme)).source == "bundled"
     assert asyncio.run(Catalog.adiscover(config=config_of(acme))).source == "bundled"
@@ -231,7 +231,7 @@ def test_a_failed_fetch_is_not_tried_again_for_a_minute(
     assert (fetches(acme), len(warnings_in(caplog))) == (2, 2)
     assert discover(acme, refresh=True).source == "gateway", "refresh does not wait"
     assert discover(acme).source == "gateway"
-    assert catalog.RETRY_SECONDS == 60
+    assert discovery.RETRY_SECONDS == 60
 
 
 def test_a_failed_refresh_changes_no_catalog_that_somebody_holds(
@@ -251,7 +251,7 @@ def test_a_failed_refresh_changes_no_catalog_that_somebody_holds(
 def test_a_success_after_a_failure_counts(acme: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     acme.script(Reply.raw(500, b""), path="models")
     assert discover(acme).source == "bundled"
-    monkeypatch.setattr(catalog, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(discovery, "RETRY_SECONDS", 0)
     assert discover(acme).source == "gateway"
 
 

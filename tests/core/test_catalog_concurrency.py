@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from kilocode_gateway import cache, catalog
+from kilocode_gateway import cache, discovery
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.local import LocalGateway, Reply
 from tests.core.catalogs import config_of, discover, fetches, warnings_in
@@ -175,6 +175,25 @@ def test_many_tasks_with_a_client_of_their_own_are_one_request(acme: LocalGatewa
     assert fetches(acme) == 1
 
 
+def test_a_loop_whose_threads_are_all_busy_is_not_waited_for(
+    acme: LocalGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    released = threading.Event()
+
+    async def main() -> Catalog:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.run_in_executor(None, released.wait, 10)
+        try:
+            async with httpx.AsyncClient() as client:
+                return await Catalog.adiscover(base_url=acme.base_url, timeout=0.3, http_async_client=client)
+        finally:
+            released.set()
+
+    assert asyncio.run(main()).source == "bundled"
+    assert len(warnings_in(caplog)) == 1
+
+
 def test_who_waits_less_goes_earlier(acme: LocalGateway, caplog: pytest.LogCaptureFixture) -> None:
     acme.script(Reply.ordinary(delay=1.5), path="models")
     patient: list[Catalog] = []
@@ -291,7 +310,7 @@ def test_a_failed_fetch_behind_is_not_tried_again_for_a_minute(
     asyncio.run(main())
     until(lambda: len(warnings_in(caplog)) == 1)
     assert fetches(acme) == 1
-    monkeypatch.setattr(catalog, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(discovery, "RETRY_SECONDS", 0)
     asyncio.run(main())
     until(lambda: fetches(acme) > 1)
 

@@ -169,11 +169,11 @@ STREAMED: dict[str, Row] = {
     "stream_error_mid_gateway": _failed("closed the connection"),
 }
 NOT_OF_CHAT = {
+    "byok_key_required",
     "dimensions",
     "failed_to_fetch_models",
     "unsupported_fim_model",
     "unsupported_fim_model_feb",
-    "byok_key_required",
 }
 NO_ERROR = {"stream_without_done"}
 

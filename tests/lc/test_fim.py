@@ -260,3 +260,29 @@ async def test_end_of_an_async_stream_closes_the_connection(fim: Any, gateway: A
             break
         await asyncio.sleep(0.02)
     assert gateway.disconnects
+
+
+@pytest.mark.parametrize("where", ["constructor", "call"])
+async def test_time_limits_of_a_whole_call(fill: Any, make_fim: Any, gateway: Any, where: str) -> None:
+    limits = {"total_timeout": 0.25}
+    gateway.script(Reply.text("a + b" * 2000, stall_after=900, stall=60.0))
+    begin = time.monotonic()
+    fim, call = (make_fim(**limits), {}) if where == "constructor" else (make_fim(), limits)
+    with pytest.raises(ours.TimeoutExceededError, match="total_timeout"):
+        await fill(fim, BEFORE, **call)
+    assert time.monotonic() - begin < 4
+
+
+@pytest.mark.parametrize("ask", STREAMED)
+async def test_first_token_in_time(ask: Any, make_fim: Any, gateway: Any) -> None:
+    gateway.script(Reply.chunks([": KILO PROCESSING\n\n"] * 3000, chunk_delay=0.02))
+    with pytest.raises(ours.TimeoutExceededError, match="first_token_timeout"):
+        await ask(make_fim(first_token_timeout=0.25), BEFORE)
+
+
+@pytest.mark.parametrize("wrong", [{"total_timeout": 0}, {"max_tokens": 5000}, {"sufix": "x"}])
+async def test_wrong_settings_of_a_call_are_not_repeated(fill: Any, make_fim: Any, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ours.ConfigurationError) as caught:
+        await fill(make_fim(), BEFORE, **wrong)
+    assert isinstance(caught.value, core.ModelError)
+    assert not caught.value.is_retryable

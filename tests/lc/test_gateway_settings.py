@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from pydantic import ValidationError
 
 from kilocode_gateway import ConfigurationError, KiloCodeError, RateLimitError, UnknownSettingError, UpstreamError
 from kilocode_gateway.local import Reply
-from langchain_kilocode import ChatKiloCode, ProviderRouting, Reasoning
+from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings, ProviderRouting, Reasoning
 
 MODEL, SECOND, THIRD = "anthropic/claude-sonnet-4.6", "openai/gpt-5.4", "google/gemini-2.5-flash"
 
@@ -122,6 +124,39 @@ async def test_task_of_each_conversation_by_configuration(make_model: Any, gatew
 async def test_organization(ask: Any, make_model: Any, gateway: Any) -> None:
     await ask(make_model(organization_id="org-1"), "Hello")
     assert gateway.last_request.headers["x-kilocode-organizationid"] == "org-1"
+
+
+# The key
+
+
+class Tokens:
+    """Gives another token each time, and holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lock = threading.Lock()
+
+    def next(self) -> str:
+        self.count += 1
+        return f"token-number-{self.count}"
+
+
+async def test_key_from_a_function_is_asked_for_each_request(ask: Any, make_model: Any, gateway: Any) -> None:
+    tokens = Tokens()
+    model = make_model(api_key=tokens.next)
+    copies = [model, model.model_copy(), copy.deepcopy(model), make_model().model_copy(update={"api_key": tokens.next})]
+    for one in copies:
+        await ask(one, "Hello")
+    sent = [request.authorization for request in gateway.requests]
+    assert sent == [f"Bearer token-number-{number}" for number in (1, 2, 3, 4)]
+    assert "token-number" not in repr(model) + dumps(model)
+
+
+async def test_embeddings_take_a_key_from_a_function(gateway: Any) -> None:
+    tokens = Tokens()
+    embeddings = KiloCodeEmbeddings(base_url=gateway.base_url, api_key=tokens.next, chunk_size=1, max_concurrency=1)
+    embeddings.embed_documents(["a", "b"])
+    assert gateway.last_request.authorization == "Bearer token-number-2"
 
 
 # Fields of the request

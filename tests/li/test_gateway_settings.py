@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from kilocode_gateway import ConfigurationError, RateLimitError, TimeoutExceededError
 from kilocode_gateway.local import Reply
-from llama_index_kilocode import KiloCode
+from llama_index_kilocode import KiloCode, KiloCodeEmbedding
 from tests.li.conftest import MODEL
 
 if TYPE_CHECKING:
@@ -91,3 +92,26 @@ def test_copies_carry_them(make_llm: Callable[..., KiloCode]) -> None:
     llm = make_llm(**settings)
     again = KiloCode.from_dict(llm.to_dict())
     assert {name: getattr(again, name) for name in settings} == settings
+
+
+async def test_key_from_a_function_is_asked_for_each_request(
+    ask: EntryPoint, make_llm: Callable[..., KiloCode], gateway: LocalGateway
+) -> None:
+    given: list[str] = []
+
+    def token() -> str:
+        given.append(f"token-number-{len(given) + 1}")
+        return given[-1]
+
+    llm = make_llm(api_key=token)
+    for one in (llm, llm.model_copy(), copy.deepcopy(llm)):
+        await ask(one)
+    assert [request.authorization for request in gateway.chat_requests] == [f"Bearer {key}" for key in given]
+    assert len(given) == 3
+    assert "token-number" not in repr(llm) + str(llm.to_dict())
+
+
+async def test_embedding_takes_a_key_from_a_function(gateway: LocalGateway) -> None:
+    embedding = KiloCodeEmbedding(api_base=gateway.base_url, api_key=lambda: "token-of-now")
+    await embedding.aget_text_embedding("a")
+    assert gateway.last_request.authorization == "Bearer token-of-now"
