@@ -61,6 +61,17 @@ _BY_CODE: dict[str, type[KiloCodeError]] = {
 }
 """The gateway's `error_type` and `error.code` values (server sources, February to November 2026; an open list)."""
 
+_OF_THE_REQUEST = frozenset(
+    {
+        "api_kind_not_supported",
+        "invalid_path",
+        "invalid_request",
+        "organization_auto_configuration",
+        "unsupported_field",
+    }
+)
+"""The same of requests that cannot succeed as they are, for where nothing else tells what is wrong with them."""
+
 _BY_STATUS: dict[int, type[KiloCodeError]] = {
     401: AuthenticationError,
     402: InsufficientBalanceError,
@@ -238,7 +249,8 @@ def _kind(status: int | None, report: Report, context: Context) -> type[KiloCode
             return kind
     if code in _BY_STATUS:
         return _BY_STATUS[code]
-    return InvalidRequestError if 400 <= code < 500 else UpstreamError  # noqa: PLR2004
+    wrong = 400 <= code < 500 or (status is None and report.code in _OF_THE_REQUEST)  # noqa: PLR2004
+    return InvalidRequestError if wrong else UpstreamError
 
 
 def _error(

@@ -43,7 +43,17 @@ class AnswerDecoder:
     no white space tells.
     """
 
-    __slots__ = ("_awaits_first", "_beginning", "_events", "_json", "_opened", "_requested", "answer", "reader")
+    __slots__ = (
+        "_awaits_first",
+        "_beginning",
+        "_events",
+        "_json",
+        "_opened",
+        "_requested",
+        "_trackers",
+        "answer",
+        "reader",
+    )
 
     def __init__(self, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> None:
         self.reader = wire.StreamReader()
@@ -51,6 +61,7 @@ class AnswerDecoder:
         """The whole answer, once it is complete."""
         self._opened = opened
         self._requested = requested_model
+        self._trackers = usage.active()
         self._awaits_first = True
         self._beginning = b""
         self._events: EventDecoder | None = None
@@ -117,14 +128,14 @@ class AnswerDecoder:
         if not self.reader.is_complete and self._json is None:
             raise self._incomplete()
         self.answer = _with_failures(self.reader.completion(self._requested), self._opened.context)
-        usage.record(self.answer.model, self.answer.usage)
+        usage.record(self.answer.model, self.answer.usage, self._trackers)
         yield self.reader.last()
 
     def leave(self) -> None:
         """Count an answer that began and is left before its end: it is a call, though nobody knows what it cost."""
         if self.answer is None and self.reader.has_begun:
             begun = self.reader.completion(self._requested)
-            usage.record(begun.model, begun.usage)
+            usage.record(begun.model, begun.usage, self._trackers)
 
     def survives(self, error: KiloCodeError) -> bool:
         """Say whether the answer was complete before the connection broke; if not, put the text so far in the error."""
@@ -149,7 +160,7 @@ class AnswerDecoder:
         return self._error(
             StreamInterruptedError,
             f"The answer from {url} ended without a finish reason{done}, so it is not complete. "
-            "Nothing is sent again by itself.",
+            "It is not sent again by itself: ask again if you want to.",
         )
 
     def _error(self, kind: type[KiloCodeError], message: str) -> KiloCodeError:
@@ -389,7 +400,10 @@ def read_choices(
         reason = str(exc)
     else:
         return [_with_failures(answer, opened.context) for answer in answers]
-    msg = f"The answer from {opened.context.url} has {reason}; its fields are {', '.join(payload) or 'none'}."
+    msg = (
+        f"The answer from {opened.context.url} has {reason}; its fields are {', '.join(payload) or 'none'}. "
+        "Try again, or choose another model."
+    )
     raise opened.context.make(MalformedReplyError, msg, status=opened.status, body=payload)
 
 

@@ -106,8 +106,8 @@ def track_usage(limit_usd: Decimal | float | str | None = None) -> Iterator[Usag
     """Add up tokens and cost of every call inside the block, in LangChain, LlamaIndex and the core alike.
 
     Tasks and threads that the block starts count as well, and blocks may stand inside one another. A thread that was
-    started without a copy of its starter's context counts for every block that is open. A stream counts where it ends,
-    so read it to its end inside the block.
+    started without a copy of its starter's context counts for every block that is open. A stream counts in the
+    block in which it was asked for, when it ends.
 
     Args:
         limit_usd: Refuse the next call with `BudgetExceededError` once this much was spent. A running call is never
@@ -142,7 +142,8 @@ def _amount(limit: Decimal | float | str) -> Decimal:
     return amount
 
 
-def _active() -> tuple[UsageTracker, ...]:
+def active() -> tuple[UsageTracker, ...]:
+    """Give the blocks that are open here."""
     trackers = _trackers.get()
     if trackers is not None:
         return trackers
@@ -150,9 +151,9 @@ def _active() -> tuple[UsageTracker, ...]:
     return () if asyncio._get_running_loop() is not None else tuple(_open)  # noqa: SLF001 - the form that raises nothing
 
 
-def record(model: str, usage: CountedUsage | None) -> None:
-    """Count one answer for every block that is open here."""
-    for tracker in _active():
+def record(model: str, usage: CountedUsage | None, trackers: tuple[UsageTracker, ...] | None = None) -> None:
+    """Count one answer for every block that is open here, or for those that were when it was asked for."""
+    for tracker in active() if trackers is None else trackers:
         tracker.add(model, usage)
 
 
@@ -163,7 +164,7 @@ def check_budget(error_class: type[KiloCodeError] = BudgetExceededError) -> None
         BudgetExceededError: With what was spent.
 
     """
-    for tracker in _active():
+    for tracker in active():
         limit = tracker.limit_usd
         if limit is not None and tracker.total.cost >= limit:
             msg = (

@@ -7,35 +7,32 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import LangSmithParams
 
 from kilocode_gateway import wire
-from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
 from langchain_kilocode import _blocks, _structured, _tokens
-from langchain_kilocode._fields import GatewayChatModel
+from langchain_kilocode._binding import BindableChatModel
 from langchain_kilocode._messages import to_wire
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
 from langchain_kilocode._settings import CALL_NAMES, check_call
-from langchain_kilocode._tools import to_choice, to_tool, without_credentials
+from langchain_kilocode._tools import to_tool, without_credentials
 from langchain_kilocode._traces import tell_cost
 from langchain_kilocode.errors import as_langchain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
-    from langchain_core.runnables import Runnable
-    from langchain_core.tools import BaseTool
 
-    ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
+    from langchain_kilocode._binding import ToolLike
 
 _blocks.register_blocks()
 
 _NO_REQUEST_FIELD = CALL_NAMES - {"extra_body", "model"}
 
 
-class ChatKiloCode(GatewayChatModel):
+class ChatKiloCode(BindableChatModel):
     """Chat models of the Kilo Gateway: hundreds of models behind one key.
 
     Setup:
@@ -51,14 +48,20 @@ class ChatKiloCode(GatewayChatModel):
         temperature, top_p, max_tokens, stop, seed, ...: As elsewhere in LangChain. What is not set is not sent.
         provider: Which providers may serve the request, as a `ProviderRouting` dict.
         reasoning: How much the model thinks: `{"effort": "high"}` or `{"max_tokens": 2000}`.
+        verbosity, transforms, plugins: The gateway's and its router's own parameters.
+        fallback_models: Models to ask when the one before is down, overloaded or retired.
+        mode: What the request is for, such as `plan` or `code`: a hint for auto models.
+        task_id: The conversation's name, so that its requests share a prompt cache.
         extra_body: Any further fields of the request, as they are.
 
     Key init args, client:
-        api_key: Else `KILOCODE_API_KEY`, then `KILO_API_KEY`.
+        api_key: A string, or a function that gives one for each request; else `KILOCODE_API_KEY`, then `KILO_API_KEY`.
         base_url: Else `KILOCODE_BASE_URL`, then the public gateway.
         organization_id: Else `KILOCODE_ORGANIZATION_ID`, then `KILO_ORG_ID`.
         timeout: Seconds for each read; 600 unless given.
+        first_token_timeout, total_timeout: Seconds for a whole call; no limit unless given.
         max_retries: Attempts after the first; 2 unless given.
+        default_headers, http_client, http_async_client: Further headers; clients of httpx or httpx2 of your own.
 
     No variable named `OPENAI_*` is ever read. A misspelt setting is refused, in the constructor and in each call.
 
@@ -159,6 +162,51 @@ class ChatKiloCode(GatewayChatModel):
         ```python
         private = ChatKiloCode(provider={"data_collection": "deny"})
         answer = private.invoke(messages, provider={"sort": "price"})
+        ```
+
+    When a model fails:
+        The next of `fallback_models` is asked where a provider is down or overloaded, or a model is retired, and only
+        before the first token. LangChain's `with_retry` and `with_fallbacks` work as well, for any error.
+
+        ```python
+        steady = ChatKiloCode(model="anthropic/claude-sonnet-4.6", fallback_models=["openai/gpt-5.4", "kilo/auto"])
+        told = steady.invoke(messages).response_metadata
+        print(told.get("fallback_model", "no fallback was needed"), told.get("failed_models", []))
+        ```
+
+    Limits in time:
+        `timeout` holds for each read, and the gateway's keep-alive comments reset it. These hold for the whole call,
+        retries and waits included; the first one for streams. A stream that you leave closes its connection at once.
+
+        ```python
+        prompt_one = ChatKiloCode(first_token_timeout=20, total_timeout=120)
+        print(prompt_one.invoke(messages, total_timeout=30).text)
+        ```
+
+    Conversations:
+        Requests with the same `task_id` share the provider's prompt cache; `mode` helps an auto model to choose.
+
+        ```python
+        chat = ChatKiloCode(model="kilo-auto/frontier", task_id="conversation-7")
+        answer = chat.invoke(messages, mode="plan")
+        ```
+
+    By name:
+        LangChain's short names know the gateway once you say so.
+
+        ```python
+        from langchain.chat_models import init_chat_model
+        from langchain_kilocode import register
+
+        register()
+        model = init_chat_model("kilocode:kilo/auto", temperature=0.2)
+        ```
+
+    Counting tokens:
+        An estimate, offline, and for no model exact; `custom_get_token_ids` takes a tokenizer of your own.
+
+        ```python
+        print(model.get_num_tokens_from_messages([("human", "How many tokens are this?")]))
         ```
 
     Profile:
@@ -284,114 +332,6 @@ class ChatKiloCode(GatewayChatModel):
     def _wants_usage(self, stream_usage: bool | None) -> bool:
         wanted = self.stream_usage if stream_usage is None else stream_usage
         return wanted is not False
-
-    def bind(self, **kwargs: Any) -> Any:
-        """Give this model with request fields set for every call.
-
-        Raises:
-            UnknownSettingError: If a name is no request field.
-
-        """
-        check_call(self, kwargs)
-        return super().bind(**kwargs)
-
-    def bind_tools(
-        self,
-        tools: Sequence[ToolLike],
-        *,
-        tool_choice: dict[str, Any] | str | bool | None = None,
-        strict: bool | None = None,
-        parallel_tool_calls: bool | None = None,
-        response_format: Any = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Give this model with tools that it may call.
-
-        Args:
-            tools: Functions, Pydantic classes, TypedDicts, LangChain tools, JSON schemas, or a provider's own tools as
-                dicts, such as `{"type": "openrouter:web_search"}`, which go out as they are.
-            tool_choice: `auto`, `none`, `any`, `required` or True for at least one call, a tool's name, or the wire's
-                dict.
-            strict: Whether arguments must follow the schema exactly. Not sent unless given, and not for the tools when
-                `response_format` is given: agents of LangChain ask for it there, and most upstreams do not know it.
-            parallel_tool_calls: Whether several tools may be called at once. Not sent unless given.
-            response_format: A schema for answers that call no tool.
-            kwargs: Further request fields.
-
-        """
-        if response_format is not None:
-            kwargs["response_format"] = _structured.response_format(response_format)
-            strict = None
-        formatted = [to_tool(tool, strict) for tool in tools]
-        if parallel_tool_calls is not None:
-            kwargs["parallel_tool_calls"] = parallel_tool_calls
-        if tool_choice:
-            kwargs["tool_choice"] = to_choice(tool_choice, formatted)
-        if formatted:
-            # Some upstreams refuse an empty list.
-            kwargs["tools"] = formatted
-        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(**kwargs)
-        return bound
-
-    def with_structured_output(
-        self,
-        schema: dict[str, Any] | type | None = None,
-        *,
-        method: _structured.Method | None = None,
-        include_raw: bool = False,
-        strict: bool | None = None,
-        tools: list[Any] | None = None,
-        **kwargs: Any,
-    ) -> Runnable[LanguageModelInput, Any]:
-        """Give a runnable whose answers fill a schema.
-
-        Args:
-            schema: A Pydantic class or a dataclass (the answers are its objects), a TypedDict or a JSON schema (they
-                are dicts).
-            method: `function_calling`, `json_schema` or `json_mode`. Chosen from what the model's catalog entry lists
-                unless given: tools first, because the auto models and most providers know them.
-            include_raw: Give `{"raw", "parsed", "parsing_error"}`, and raise no error about the answer. In a stream,
-                `raw` comes piece by piece and the rest at the end.
-            strict: Whether the answer must follow the schema exactly. Not sent unless given.
-            tools: Further tools that the model may call; with `json_schema` and `json_mode` only.
-            kwargs: Further request fields.
-
-        Raises:
-            ConfigurationError: If the schema is missing or of no known form.
-            AnswerTruncatedError: When the answer was cut at its token limit.
-            AnswerRefusedError: When the model or a filter refused.
-            StructuredOutputError: When the answer does not fill the schema. Each holds the answer in `text`.
-
-        """
-        method = self._structured_method(schema, method or ("json_schema" if tools else None))
-        kwargs["ls_structured_output_format"] = {
-            "kwargs": {"method": method, "strict": strict},
-            "schema": {} if schema is None else _structured.as_tool(schema),
-        }
-        parser = _structured.parser_for(schema, method, beside_tools=bool(tools))
-        if method == "function_calling":
-            llm = self.bind_tools([_structured.as_tool(schema, strict)], tool_choice=parser.tool_name, **kwargs)
-        else:
-            form = (
-                {"type": "json_object"} if method == "json_mode" else _structured.response_format(schema, strict=strict)
-            )
-            llm = (
-                self.bind_tools(tools or [], response_format=form, **kwargs)
-                if tools
-                else self.bind(response_format=form, **kwargs)
-            )
-        return _structured.with_raw(llm, parser) if include_raw else llm | parser
-
-    def _structured_method(self, schema: object, method: _structured.Method | None) -> _structured.Method:
-        if method is None:
-            method = _structured.choose_method(Catalog.at_hand(self.gateway_config).get(self.model_name))
-        if method not in ("function_calling", "json_schema", "json_mode"):
-            msg = f"method must be 'function_calling', 'json_schema' or 'json_mode', got {method!r}."
-            raise ConfigurationError(msg)
-        if schema is None and method != "json_mode":
-            msg = f"with_structured_output(method={method!r}) needs a schema."
-            raise ConfigurationError(msg)
-        return method
 
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         params = {**self._default_params, "_type": self._llm_type, "stop": stop, **kwargs}

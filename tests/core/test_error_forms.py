@@ -303,6 +303,15 @@ async def test_a_page_instead_of_an_answer_means_a_wrong_address(
     assert len(gateway.requests) == 1
 
 
+@pytest.mark.parametrize("name", ["invalid_request", "unsupported_field", "api_kind_not_supported"])
+async def test_request_that_is_wrong_is_so_inside_a_200_too(gateway: LocalGateway, ask: Ask, name: str) -> None:
+    form = Reply.error_form(name)
+    gateway.script(Reply.raw(200, form.body))
+    with pytest.raises(core.InvalidRequestError) as caught:
+        await ask(transport_to(gateway), BODY)
+    assert not caught.value.retryable
+
+
 async def test_only_safe_headers_are_kept(gateway: LocalGateway, ask: Ask) -> None:
     headers = {"set-cookie": "session=abc", "x-secret": "1", "request-id": "r1", "retry-after": "7", "date": "today"}
     gateway.script(Reply.raw(429, {"error": "slow down"}, headers))

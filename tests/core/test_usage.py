@@ -244,3 +244,24 @@ def test_what_is_no_limit(limit: Any) -> None:
         return
     with pytest.raises(core.ConfigurationError, match="limit_usd must be an amount"), track_usage(limit_usd=limit):
         pass
+
+
+async def test_stream_counts_in_the_block_in_which_it_was_asked_for(gateway: LocalGateway) -> None:
+    gateway.script(*[Reply.text("One two three.", usage=USED)] * 4)
+    transport = transport_to(gateway)
+    with track_usage() as used:
+        left = transport.stream(BODY)
+        aleft = await transport.astream(BODY)
+    with track_usage() as later:
+        assert list(left)
+        assert [piece async for piece in aleft]
+        begun_here = transport.stream(BODY)
+    assert used.total.calls == 2
+    assert later.total.calls == 0
+    for _ in begun_here:
+        pass
+    assert later.total.calls == 1
+    unread = transport.stream(BODY)
+    for _ in unread:
+        pass
+    assert (used.total.calls, later.total.calls) == (2, 1)

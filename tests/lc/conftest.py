@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,7 +9,7 @@ from langchain_kilocode import ChatKiloCode, KiloCodeFIM
 from tests.lc.fim_ways import STREAMED, WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from langchain_core.messages import AIMessage
 
@@ -97,3 +98,22 @@ def fill(request: pytest.FixtureRequest) -> Callable[..., Awaitable[str]]:
 @pytest.fixture(params=STREAMED, ids=lambda way: way.__name__)
 def fill_streamed(request: pytest.FixtureRequest) -> Callable[..., Awaitable[str]]:
     return request.param
+
+
+@pytest.fixture
+def provider_tables() -> Iterator[tuple[dict[str, Any], ...]]:
+    """Give LangChain's two tables of providers, and put back what was in them."""
+    bases = ("langchain.chat_models.base", "langchain.embeddings.base")
+    found = tuple(importlib.import_module(base)._BUILTIN_PROVIDERS for base in bases)
+    kept = [dict(table) for table in found]
+    yield found
+    for table, before in zip(found, kept, strict=True):
+        table.clear()
+        table.update(before)
+    forget_providers()
+
+
+def forget_providers() -> None:
+    """Make LangChain forget the classes that it found for providers."""
+    importlib.import_module("langchain.chat_models.base")._get_chat_model_creator.cache_clear()
+    importlib.import_module("langchain.embeddings.base")._get_embeddings_class_creator.cache_clear()

@@ -13,6 +13,7 @@ import pytest
 from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM
 
 
+@pytest.mark.usefixtures("provider_tables")
 @pytest.mark.parametrize("page", [ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM])
 async def test_code_blocks_run(
     page: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from langchain.agents import create_agent
@@ -25,32 +25,14 @@ from kilocode_gateway import ConfigurationError
 from kilocode_gateway.local import Reply
 from langchain_kilocode import ChatKiloCode, KiloCodeEmbeddings, register
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 BASES = (chat_models, embeddings)
 
 
-def _forget() -> None:
-    """Make LangChain forget whom it looked up."""
-    chat_models._get_chat_model_creator.cache_clear()
-    embeddings._get_embeddings_class_creator.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def tables() -> Iterator[tuple[dict[str, Any], ...]]:
-    """Give LangChain's two tables, and put back what was in them."""
-    found = tuple(base._BUILTIN_PROVIDERS for base in BASES)
-    kept = [dict(table) for table in found]
-    yield found
-    for table, before in zip(found, kept, strict=True):
-        table.clear()
-        table.update(before)
-    _forget()
+pytestmark = pytest.mark.usefixtures("provider_tables")
 
 
 @pytest.fixture
-def registered(gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def registered(provider_tables: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
     monkeypatch.setenv("KILOCODE_API_KEY", gateway.api_key)
     register()
@@ -136,37 +118,39 @@ def test_fallback_models_of_agents(gateway: Any) -> None:
     ]
 
 
-def test_nothing_is_registered_by_an_import(tables: Any) -> None:
-    assert not any("kilocode" in table for table in tables)
+def test_nothing_is_registered_by_an_import(provider_tables: Any) -> None:
+    assert not any("kilocode" in table for table in provider_tables)
     with pytest.raises(ValueError, match="kilocode"):
         init_chat_model("kilocode:kilo/auto")
 
 
-def test_twice_and_from_many_threads_is_once(tables: Any) -> None:
-    before = [dict(table) for table in tables]
+def test_twice_and_from_many_threads_is_once(provider_tables: Any) -> None:
+    before = [dict(table) for table in provider_tables]
     with ThreadPoolExecutor(8) as pool:
         for done in [pool.submit(register) for _ in range(32)]:
             done.result()
-    entries = [table["kilocode"] for table in tables]
+    entries = [table["kilocode"] for table in provider_tables]
     register()
-    assert [table["kilocode"] for table in tables] == entries
-    assert [{**table, "kilocode": None} for table in tables] == [{**table, "kilocode": None} for table in before]
+    assert [table["kilocode"] for table in provider_tables] == entries
+    assert [{**table, "kilocode": None} for table in provider_tables] == [
+        {**table, "kilocode": None} for table in before
+    ]
 
 
 @pytest.mark.parametrize("module", ["langchain_kilocode", "langchain_kilocode.chat_models"])
-def test_an_entry_that_leads_here_already_stays(tables: Any, module: str) -> None:
-    tables[0]["kilocode"] = entry = (module, "ChatKiloCode", chat_models._call)
+def test_an_entry_that_leads_here_already_stays(provider_tables: Any, module: str) -> None:
+    provider_tables[0]["kilocode"] = entry = (module, "ChatKiloCode", chat_models._call)
     register()
-    assert tables[0]["kilocode"] is entry
+    assert provider_tables[0]["kilocode"] is entry
     assert isinstance(init_chat_model("kilocode:kilo/auto"), ChatKiloCode)
 
 
-def test_somebody_elses_entry_stays_and_is_told(tables: Any) -> None:
-    tables[1]["kilocode"] = theirs = ("their_package", "TheirEmbeddings", embeddings._call)
+def test_somebody_elses_entry_stays_and_is_told(provider_tables: Any) -> None:
+    provider_tables[1]["kilocode"] = theirs = ("their_package", "TheirEmbeddings", embeddings._call)
     with pytest.raises(ConfigurationError, match=r"'kilocode' as TheirEmbeddings of their_package already.*instance"):
         register()
-    assert "kilocode" not in tables[0]
-    assert tables[1]["kilocode"] is theirs
+    assert "kilocode" not in provider_tables[0]
+    assert provider_tables[1]["kilocode"] is theirs
 
 
 @pytest.mark.parametrize("base", BASES, ids=["chat", "embeddings"])
@@ -181,7 +165,7 @@ def test_somebody_elses_entry_stays_and_is_told(tables: Any) -> None:
     ],
 )
 def test_tables_that_have_changed_are_told(
-    tables: Any, monkeypatch: pytest.MonkeyPatch, base: Any, table: Any, found: str
+    provider_tables: Any, monkeypatch: pytest.MonkeyPatch, base: Any, table: Any, found: str
 ) -> None:
     monkeypatch.setattr(base, "_BUILTIN_PROVIDERS", table)
     with pytest.raises(ConfigurationError) as raised:
@@ -190,27 +174,29 @@ def test_tables_that_have_changed_are_told(
     raised.match(
         r"Installed is langchain \d+\.\d+.*Nothing was changed. Pass an instance instead of a name: \w+\(model"
     )
-    assert not any("kilocode" in table for table in tables)
+    assert not any("kilocode" in table for table in provider_tables)
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["chat", "embeddings"])
-def test_tables_that_nobody_reads_any_more_are_told(tables: Any, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_tables_that_nobody_reads_any_more_are_told(
+    provider_tables: Any, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     base, function = BASES[number], ("init_chat_model", "init_embeddings")[number]
-    unread = dict(tables[number])
+    unread = dict(provider_tables[number])
     with monkeypatch.context() as patch:
         copy = type(base)(base.__name__)
         copy.__dict__.update(base.__dict__, _BUILTIN_PROVIDERS=unread)
         patch.setitem(sys.modules, base.__name__, copy)
         with pytest.raises(ConfigurationError, match=rf"expected {function} to make a .*found ValueError: .*instance"):
             register()
-    assert not any("kilocode" in table for table in (*tables, unread))
+    assert not any("kilocode" in table for table in (*provider_tables, unread))
 
 
-def test_a_function_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch, tables: Any) -> None:
+def test_a_function_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch, provider_tables: Any) -> None:
     monkeypatch.delattr(chat_models, "init_chat_model")
     with pytest.raises(ConfigurationError, match="found no such function"):
         register()
-    assert not any("kilocode" in table for table in tables)
+    assert not any("kilocode" in table for table in provider_tables)
 
 
 @pytest.mark.parametrize(

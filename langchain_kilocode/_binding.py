@@ -1,0 +1,134 @@
+"""What a chat model can be bound to: request fields, tools, and a schema that its answers fill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.errors import ConfigurationError
+from langchain_kilocode import _structured
+from langchain_kilocode._fields import GatewayChatModel
+from langchain_kilocode._settings import check_call
+from langchain_kilocode._tools import to_choice, to_tool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
+
+    ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
+
+
+class BindableChatModel(GatewayChatModel):
+    """A chat model on the gateway that takes tools and schemas."""
+
+    def bind(self, **kwargs: Any) -> Any:
+        """Give this model with request fields set for every call.
+
+        Raises:
+            UnknownSettingError: If a name is no request field.
+
+        """
+        check_call(self, kwargs)
+        return super().bind(**kwargs)
+
+    def bind_tools(
+        self,
+        tools: Sequence[ToolLike],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Give this model with tools that it may call.
+
+        Args:
+            tools: Functions, Pydantic classes, TypedDicts, LangChain tools, JSON schemas, or a provider's own tools as
+                dicts, such as `{"type": "openrouter:web_search"}`, which go out as they are.
+            tool_choice: `auto`, `none`, `any`, `required` or True for at least one call, a tool's name, or the wire's
+                dict.
+            strict: Whether arguments must follow the schema exactly. Not sent unless given, and not for the tools when
+                `response_format` is given: agents of LangChain ask for it there, and most upstreams do not know it.
+            parallel_tool_calls: Whether several tools may be called at once. Not sent unless given.
+            response_format: A schema for answers that call no tool.
+            kwargs: Further request fields.
+
+        """
+        if response_format is not None:
+            kwargs["response_format"] = _structured.response_format(response_format)
+            strict = None
+        formatted = [to_tool(tool, strict) for tool in tools]
+        if parallel_tool_calls is not None:
+            kwargs["parallel_tool_calls"] = parallel_tool_calls
+        if tool_choice:
+            kwargs["tool_choice"] = to_choice(tool_choice, formatted)
+        if formatted:
+            # Some upstreams refuse an empty list.
+            kwargs["tools"] = formatted
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(**kwargs)
+        return bound
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: _structured.Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: list[Any] | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Give a runnable whose answers fill a schema.
+
+        Args:
+            schema: A Pydantic class or a dataclass (the answers are its objects), a TypedDict or a JSON schema (they
+                are dicts).
+            method: `function_calling`, `json_schema` or `json_mode`. Chosen from what the model's catalog entry lists
+                unless given: tools first, because the auto models and most providers know them.
+            include_raw: Give `{"raw", "parsed", "parsing_error"}`, and raise no error about the answer. In a stream,
+                `raw` comes piece by piece and the rest at the end.
+            strict: Whether the answer must follow the schema exactly. Not sent unless given.
+            tools: Further tools that the model may call; with `json_schema` and `json_mode` only.
+            kwargs: Further request fields.
+
+        Raises:
+            ConfigurationError: If the schema is missing or of no known form.
+            AnswerTruncatedError: When the answer was cut at its token limit.
+            AnswerRefusedError: When the model or a filter refused.
+            StructuredOutputError: When the answer does not fill the schema. Each holds the answer in `text`.
+
+        """
+        method = self._structured_method(schema, method or ("json_schema" if tools else None))
+        kwargs["ls_structured_output_format"] = {
+            "kwargs": {"method": method, "strict": strict},
+            "schema": {} if schema is None else _structured.as_tool(schema),
+        }
+        parser = _structured.parser_for(schema, method, beside_tools=bool(tools))
+        if method == "function_calling":
+            llm = self.bind_tools([_structured.as_tool(schema, strict)], tool_choice=parser.tool_name, **kwargs)
+        else:
+            form = (
+                {"type": "json_object"} if method == "json_mode" else _structured.response_format(schema, strict=strict)
+            )
+            llm = (
+                self.bind_tools(tools or [], response_format=form, **kwargs)
+                if tools
+                else self.bind(response_format=form, **kwargs)
+            )
+        return _structured.with_raw(llm, parser) if include_raw else llm | parser
+
+    def _structured_method(self, schema: object, method: _structured.Method | None) -> _structured.Method:
+        if method is None:
+            method = _structured.choose_method(Catalog.at_hand(self.gateway_config).get(self.model_name))
+        if method not in ("function_calling", "json_schema", "json_mode"):
+            msg = f"method must be 'function_calling', 'json_schema' or 'json_mode', got {method!r}."
+            raise ConfigurationError(msg)
+        if schema is None and method != "json_mode":
+            msg = f"with_structured_output(method={method!r}) needs a schema."
+            raise ConfigurationError(msg)
+        return method
