@@ -201,7 +201,7 @@ def timeout_in_seconds(bench: Bench) -> str:
     return kept(late is not None and time.monotonic() - begun < SOON, "no: waited on")
 
 
-@probe(TIME, ways=STREAM, needs=("first_token_timeout", "total_timeout"))
+@probe(TIME, ways=STREAM)
 def limit_under_comments(bench: Bench) -> str:
     """A time limit that holds while only keep-alive comments come."""
     bench.script(say(stall_after=0, stall=LONG, keep_alive=0.2), *REFUSALS)

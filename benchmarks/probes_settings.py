@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import os
 import pickle
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain.agents.middleware import SummarizationMiddleware
 from langchain.chat_models import init_chat_model
@@ -286,9 +287,17 @@ def token_counting(bench: Bench) -> str:
 @probe(FRAMEWORK, ways=SYNC)
 def by_name(bench: Bench) -> str:
     """`init_chat_model("provider:model")` makes it."""
-    bench.script(say())
-    cls = bench.subject.model_class
-    provider = bench.subject.module.removeprefix("langchain_")
-    with watched():
-        made = init_chat_model(f"{provider}:{MODEL}", base_url=bench.gateway.base_url.rstrip("/"), api_key=KEY)
-    return kept(isinstance(made, cls))
+    cls, module = bench.subject.model_class, importlib.import_module(bench.subject.module)
+
+    def made() -> Any:
+        name = f"{bench.subject.module.removeprefix('langchain_')}:{MODEL}"
+        with watched():
+            return init_chat_model(name, base_url=bench.gateway.base_url.rstrip("/"), api_key=KEY)
+
+    try:
+        return kept(isinstance(made(), cls))
+    except FailedError:
+        if not hasattr(module, "register"):
+            raise
+    module.register()
+    return f"{YES}, with `register()`" if isinstance(made(), cls) else LOST

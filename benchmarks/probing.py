@@ -89,19 +89,17 @@ class Probe:
     title: str
     run: Run
     ways: tuple[str, ...]
-    needs: tuple[str, ...]
-    """Fields of which ChatKiloCode must have one: until then the row is left out."""
 
 
 PROBES: dict[str, Probe] = {}
 
 
-def probe(group: str, *, ways: tuple[str, ...] = ALL, needs: tuple[str, ...] = ()) -> Callable[[Run], Run]:
+def probe(group: str, *, ways: tuple[str, ...] = ALL) -> Callable[[Run], Run]:
     """Make a function a row of the table, named by the first line of its docstring. It is run in each of the ways."""
 
     def register(run: Run) -> Run:
         title = (run.__doc__ or "").strip().splitlines()[0].removesuffix(".")
-        PROBES[run.__name__] = Probe(group, title, run, ways, needs)
+        PROBES[run.__name__] = Probe(group, title, run, ways)
         return run
 
     return register

@@ -238,6 +238,7 @@ def failed(exc: BaseException, context: Context) -> KiloCodeError:
         return context.make(
             TimeoutExceededError,
             f"The gateway at {context.url} did not answer{_within(exc, context)} ({type(exc).__name__}).{advice}",
+            step=_step(exc),
         )
     if names & {"UnsupportedProtocol", "LocalProtocolError", "InvalidURL"}:
         return context.make(
@@ -260,6 +261,7 @@ def broken(exc: BaseException, context: Context) -> KiloCodeError:
             TimeoutExceededError,
             f"The answer from {context.url} stopped arriving: nothing came{_within(exc, context)} "
             f"({type(exc).__name__}). Raise `timeout`.",
+            step="body",
         )
     if "DecodingError" in names:
         return context.make(
@@ -296,7 +298,12 @@ def _reason(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
+def _step(exc: BaseException) -> str:
+    """Name the step that took too long: the libraries call their errors ConnectTimeout, ReadTimeout and so on."""
+    return type(exc).__name__.removesuffix("Timeout").lower()
+
+
 def _within(exc: BaseException, context: Context) -> str:
-    """Name the limit that ran out: the libraries call their errors ConnectTimeout, ReadTimeout and so on."""
-    seconds = (context.limits or {}).get(type(exc).__name__.removesuffix("Timeout").lower())
+    """Name the limit that ran out."""
+    seconds = (context.limits or {}).get(_step(exc))
     return " in time" if seconds is None else f" within {seconds:g} seconds"

@@ -30,10 +30,11 @@ def another_may_help(error: object, *, begun: bool) -> bool:
     """
     if not isinstance(error, KiloCodeError) or isinstance(error, AnonymousQuotaError):
         return False
-    if isinstance(error, TimeoutExceededError):
-        # The gateway's own word, not a limit of ours.
-        return error.status is not None
-    if isinstance(error, StreamInterruptedError):
+    step = error.details.get("step")
+    if isinstance(error, TimeoutExceededError) and step != "body":
+        # The gateway's own word, or its silence once it had the request.
+        return step in (None, "read")
+    if isinstance(error, (TimeoutExceededError, StreamInterruptedError)):
         return not begun
     return isinstance(error, _MAY_PASS_ELSEWHERE)
 

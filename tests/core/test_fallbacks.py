@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kilocode_gateway import errors as core
+from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.local import Reply
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
+from kilocode_gateway.transport import Transport
 from kilocode_gateway.usage import track_usage
 from tests.core.helpers import BODY, MODEL, transport_to
 
@@ -202,6 +205,47 @@ async def test_empty_answer_is_an_answer(gateway: LocalGateway, ask: Ask) -> Non
     assert (answer.text, answer.finish_reason, answer.fallback_model) == ("", "stop", None)
 
 
+# Silence
+
+
+async def test_model_that_is_silent(gateway: LocalGateway, ask: Ask) -> None:
+    gateway.script(Reply.text("late", delay=30.0), OK)
+    answer = await ask(transport_to(gateway, timeout=0.3), BOTH)
+    assert (answer.text, answer.fallback_model) == ("ok", SECOND)
+    assert answer.failed_models[0]["error"] == "TimeoutExceededError"
+
+
+async def test_stream_that_falls_silent_before_its_first_token(gateway: LocalGateway, ask_streamed: Ask) -> None:
+    gateway.script(Reply.text("late", stall_after=len(": KILO PROCESSING\n\n"), stall=30.0), OK)
+    answer = await ask_streamed(transport_to(gateway, timeout=0.3), BOTH)
+    assert (answer.text, answer.fallback_model) == ("ok", SECOND)
+
+
+async def test_whole_answer_that_falls_silent_is_not_bought_twice(gateway: LocalGateway) -> None:
+    gateway.script(Reply.text("Half an answer", stall_after=40, stall=30.0), OK)
+    with pytest.raises(core.TimeoutExceededError):
+        await transport_to(gateway, timeout=0.3).acomplete(BOTH)
+    assert _sent(gateway) == [MODEL]
+
+
+async def test_gateway_that_takes_no_connection_has_no_other_models(ask: Ask) -> None:
+    """The queue of a listening port is full: connecting runs out of time."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(full.getsockname())
+        config = GatewayConfig.resolve(base_url=f"http://127.0.0.1:{full.getsockname()[1]}/", api_key="k")
+        with pytest.raises(core.ConnectionFailedError) as caught:
+            await ask(Transport(config, timeout=(0.3, 5.0), max_retries=0), BOTH)
+        for filler in fillers:
+            filler.close()
+    assert "failed_models" not in caught.value.details
+    assert caught.value.details["step"] == "connect"
+
+
 # What stands around it
 
 
@@ -230,10 +274,17 @@ async def test_budget_is_checked_before_each_model(gateway: LocalGateway, ask: A
     assert answer.fallback_model == SECOND
 
 
-async def test_unreachable_gateway_has_no_other_models(ask: Ask) -> None:
-    from kilocode_gateway.config import GatewayConfig
-    from kilocode_gateway.transport import Transport
+async def test_budget_that_a_failing_model_used_up_stops_the_next(gateway: LocalGateway, ask_streamed: Ask) -> None:
+    spent = {**HEAD, "choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 0, "cost": 0.5}}
+    gateway.script(Reply.chunks([spent, BROKEN]), OK)
+    with track_usage(limit_usd="0.1") as used, pytest.raises(core.BudgetExceededError) as caught:
+        await ask_streamed(transport_to(gateway), BOTH)
+    assert _sent(gateway) == [MODEL]
+    assert float(used.total.cost) == 0.5
+    assert [failed["model"] for failed in caught.value.details["failed_models"]] == [MODEL]
 
+
+async def test_unreachable_gateway_has_no_other_models(ask: Ask) -> None:
     transport = Transport(GatewayConfig.resolve(base_url="http://127.0.0.1:9/", api_key="k"), max_retries=0)
     with pytest.raises(core.ConnectionFailedError) as caught:
         await ask(transport, BOTH)

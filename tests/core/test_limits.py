@@ -196,8 +196,11 @@ async def test_within_the_limits_nothing_changes(gateway: LocalGateway, ask: Ask
     body = {**BODY, "first_token_timeout": 20, "total_timeout": 30.5}
     assert (await ask(transport_to(gateway), body)).text == (await ask(transport_to(gateway), BODY)).text
     assert all(not {"first_token_timeout", "total_timeout"} & set(request.json) for request in gateway.requests)
-    names = [thread.name for thread in threading.enumerate()]
-    assert not [name for name in names if "clock" in name], "nobody watches the clock any more"
+    assert eventually(lambda: not _watchers()), "nobody watches the clock any more"
+
+
+def _watchers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if "clock" in thread.name]
 
 
 async def test_connection_is_given_back_within_the_limits(gateway: LocalGateway, ask: Ask) -> None:
