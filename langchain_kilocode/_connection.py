@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
 
@@ -140,7 +140,52 @@ def shared_in_copies(fields: dict[str, Any], memo: dict[int, Any] | None) -> dic
     return memo
 
 
-class OnGateway(BaseModel):
+if TYPE_CHECKING:
+    _Model = BaseModel
+else:
+    _Model = object
+
+
+class Carried(_Model):
+    """How an object on the gateway is made, connected, copied and pickled, without its key showing.
+
+    It stands before a pydantic class among the bases of a class that has the settings of `Connected`.
+    """
+
+    if TYPE_CHECKING:
+        _memory: Memory
+    else:
+
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            """Hide the key first: each further call on the way would show it in a traceback with local variables."""
+            hide_key(settings)
+            super().__init__(*args, **settings)
+
+    def _transport(self) -> Transport:
+        """Give the transport for the settings as they are now."""
+        return connection(cast("Connected", self), self._memory)
+
+    @property
+    def gateway_config(self) -> GatewayConfig:
+        """Where requests go and who asks, with the environment read. Its repr hides the key."""
+        return self._transport().config
+
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        # Like every assignment, this also forgets the serialized form that langchain-core keeps of a language model.
+        copied._memory = Memory()  # noqa: SLF001 - of the same class
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        copied = super().__deepcopy__(shared_in_copies(self.__dict__, memo))
+        copied.__dict__.pop("_serialized", None)
+        return copied
+
+    def __getstate__(self) -> dict[Any, Any]:
+        return without_connections(super().__getstate__())
+
+
+class OnGateway(Carried, BaseModel):
     """A class's settings that say how to reach the gateway, and what of an object travels with copies and pickles.
 
     For the classes that are no chat models; those have the settings of langchain-openai to reckon with. An unknown name
@@ -170,13 +215,6 @@ class OnGateway(BaseModel):
     """The same for async calls."""
 
     _memory: Memory = PrivateAttr(default_factory=Memory)
-
-    if not TYPE_CHECKING:
-
-        def __init__(self, *args: Any, **settings: Any) -> None:
-            """Hide the key first: each further call on the way would show it in a traceback with local variables."""
-            hide_key(settings)
-            super().__init__(*args, **settings)
 
     @model_validator(mode="before")
     @classmethod
@@ -216,15 +254,6 @@ class OnGateway(BaseModel):
     def _by_alias(cls) -> dict[str, str]:
         return {field.alias: name for name, field in cls.model_fields.items() if field.alias is not None}
 
-    def _transport(self) -> Transport:
-        """Give the transport for the settings as they are now."""
-        return connection(self, self._memory)
-
-    @property
-    def gateway_config(self) -> GatewayConfig:
-        """Where requests go and who asks, with the environment read. Its repr hides the key."""
-        return self._transport().config
-
     def __setattr__(self, name: str, value: Any) -> None:
         # langchain-core keeps the serialized form of a language model.
         self.__dict__.pop("_serialized", None)
@@ -249,15 +278,3 @@ class OnGateway(BaseModel):
         self._refuse_unknown_names(changes)
         self._check_values(changes)
         return super().model_copy(update=changes, deep=deep)
-
-    def __copy__(self) -> Self:
-        copied = super().__copy__()
-        # Like every assignment, this also forgets the serialized form.
-        copied._memory = Memory()  # noqa: SLF001 - of the same class
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return super().__deepcopy__(shared_in_copies(self.__dict__, memo))
-
-    def __getstate__(self) -> dict[Any, Any]:
-        return without_connections(super().__getstate__())

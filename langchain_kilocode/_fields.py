@@ -13,7 +13,7 @@ from kilocode_gateway import __version__, wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.options import CallOptions
-from langchain_kilocode._connection import Memory, connection, hide_key, shared_in_copies, without_connections
+from langchain_kilocode._connection import Carried, Memory, hide_key
 from langchain_kilocode._profile import to_profile
 from langchain_kilocode._settings import (
     NOT_HERE,
@@ -27,14 +27,10 @@ from langchain_kilocode._settings import (
 )
 from langchain_kilocode._traces import TracedChatModel
 
-if TYPE_CHECKING:
-    from kilocode_gateway.config import GatewayConfig
-    from kilocode_gateway.transport import Transport
-
 _ALIASES = {"model": "model_name", "timeout": "request_timeout", "stop_sequences": "stop"}
 
 
-class GatewayChatModel(TracedChatModel):
+class GatewayChatModel(Carried, TracedChatModel):
     """The settings of a chat model on the gateway. Nothing here opens a connection."""
 
     model_name: str = Field(default="kilo/auto", alias="model")
@@ -106,13 +102,6 @@ class GatewayChatModel(TracedChatModel):
 
     _memory: Memory = PrivateAttr(default_factory=Memory)
 
-    if not TYPE_CHECKING:
-
-        def __init__(self, *args: Any, **settings: Any) -> None:
-            """Hide the key first: each further call on the way would show it in a traceback with local variables."""
-            hide_key(settings)
-            super().__init__(*args, **settings)
-
     @model_validator(mode="before")
     @classmethod
     def build_extra(cls, values: dict[str, Any]) -> Any:
@@ -164,15 +153,6 @@ class GatewayChatModel(TracedChatModel):
 
     def _use_responses_api(self, payload: dict[str, Any]) -> bool:  # noqa: ARG002 - the base class's signature
         return False
-
-    @property
-    def gateway_config(self) -> GatewayConfig:
-        """Where requests go and who asks, with the environment read. Its repr hides the key."""
-        return self._transport().config
-
-    def _transport(self) -> Transport:
-        """Give the transport for the settings as they are now."""
-        return connection(self, self._memory)
 
     @property
     def _default_params(self) -> dict[str, Any]:
@@ -234,20 +214,6 @@ class GatewayChatModel(TracedChatModel):
         if extra:
             changes["model_kwargs"] = {**self.model_kwargs, **changes.get("model_kwargs", {}), **extra}
         return super().model_copy(update=changes, deep=deep)
-
-    def __copy__(self) -> Self:
-        copied = super().__copy__()
-        # Like every assignment, this also forgets the serialized form that langchain-core keeps.
-        copied._memory = Memory()  # noqa: SLF001 - of the same class
-        return copied
-
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        copied = super().__deepcopy__(shared_in_copies(self.__dict__, memo))
-        copied.__dict__.pop("_serialized", None)
-        return copied
-
-    def __getstate__(self) -> dict[Any, Any]:
-        return without_connections(super().__getstate__())
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The environment may say which gateway it is, so the settings alone do not tell whose answer a cache holds.

@@ -187,7 +187,7 @@ BROKEN = [
     "not json at all",
     "[1]",
     "3",
-    '{"where": "/tmp/he',
+    '{"where": "/data/he',
     '{"where": ',
     '{"where": "here"} and more',
     '{"where": ["a", "b',
