@@ -85,6 +85,8 @@ class OpenAnswer:
             if self.context.deadline.is_over:
                 raise too_late(self.context)
             yield chunk
+        # The connection is back among the others now: whatever happens on it is another request's.
+        self._watch.end()
         if self._watch.has_hung_up:
             # Where the end of a body is told by closing, its end looks like any other.
             raise too_late(self.context)
@@ -214,6 +216,9 @@ class Watch:
 
 def _hang_up(response: Any) -> None:
     """Shut a response's socket down: closing alone would not wake a thread that is reading from it."""
+    if response.is_closed:
+        # Its connection may be in use for another request by now.
+        return
     stream = response.extensions.get("network_stream")
     sock = stream.get_extra_info("socket") if stream is not None else None
     if sock is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -75,7 +76,10 @@ class KeyFunction(Secret):
             ConfigurationError: If it gives no string that can stand in a header.
 
         """
-        key, wrong = _secret(self.function())
+        given: Any = self.function()
+        if inspect.iscoroutine(given):
+            given.close()
+        key, wrong = _secret(given)
         wrong = wrong or _fault(key)
         if key is None or wrong:
             msg = f"The function that was given as api_key gave no key: {wrong or 'what it gave was blank.'}"

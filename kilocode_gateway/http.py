@@ -7,7 +7,6 @@ A client that a user hands in may be of either library.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -120,9 +119,12 @@ def _let_go(response: Any, watch: Watch | None) -> None:
 async def _timed_attempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
     if not call.context.deadline.is_set:
         return await _aattempt(call, client)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(call.context.deadline.left()):
+    try:
+        async with asyncio.timeout(call.context.deadline.left()) as limit:
             return await _aattempt(call, client)
+    except TimeoutError:
+        if not limit.expired():
+            raise
     return too_late(call.context)
 
 

@@ -250,10 +250,13 @@ def _pieces(opened: OpenAnswer, decoder: AnswerDecoder) -> Generator[wire.Delta,
         # What ends the body must be read, or the connection could not be used again; it does not keep anybody waiting.
         patience = threading.Timer(_LAST_BYTES_SECONDS, opened.hang_up)
         patience.daemon = True
-        patience.start()
-        with contextlib.suppress(KiloCodeError):
-            next(chunks, None)
-        patience.cancel()
+        # Where no thread can be had, the connection is closed instead.
+        with contextlib.suppress(KiloCodeError, RuntimeError):
+            patience.start()
+            try:
+                next(chunks, None)
+            finally:
+                patience.cancel()
     finally:
         decoder.leave()
         chunks.close()
@@ -407,6 +410,11 @@ def read_choices(
     raise opened.context.make(MalformedReplyError, msg, status=opened.status, body=payload)
 
 
+def count_lost(opened: OpenAnswer | AsyncOpenAnswer) -> None:
+    """Count an answer that was cut while it arrived: it is paid for, though nobody knows what it cost."""
+    usage.record(opened.context.model or "", None)
+
+
 def _with_failures(answer: wire.Completion, context: Context) -> wire.Completion:
     """Tell in an answer which models had failed before the one that gave it."""
     if context.failed:
@@ -428,6 +436,9 @@ def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model
         return answers
     # A stream, although none was asked for.
     decoder = AnswerDecoder(opened, requested_model)
-    for _ in (*decoder.feed(body), *decoder.end()):
-        pass
+    try:
+        for _ in (*decoder.feed(body), *decoder.end()):
+            pass
+    finally:
+        decoder.leave()
     return [decoder.answer] if decoder.answer is not None else []

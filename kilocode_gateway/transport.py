@@ -31,7 +31,7 @@ from kilocode_gateway.http import Call, aopen_answer, open_answer
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
 from kilocode_gateway.options import CallOptions, without_options
 from kilocode_gateway.policy import Deadline, RetryPolicy, timeouts_of
-from kilocode_gateway.streams import AsyncStream, Stream, forget_frames, read_body, read_payload
+from kilocode_gateway.streams import AsyncStream, Stream, count_lost, forget_frames, read_body, read_payload
 from kilocode_gateway.wire.embeddings import embeddings_body, read_vectors
 
 if TYPE_CHECKING:
@@ -130,13 +130,27 @@ class Transport:
             path: `CHAT` or `FIM`.
 
         """
-        return self._run(self._plan(path, body), lambda opened: read_body(opened.read(), opened, body["model"]))
+
+        def read(opened: OpenAnswer) -> list[wire.Completion]:
+            try:
+                data = opened.read()
+            except KiloCodeError:
+                count_lost(opened)
+                raise
+            return read_body(data, opened, body["model"])
+
+        return self._run(self._plan(path, body), read)
 
     async def acompletions(self, body: Mapping[str, Any], *, path: str = CHAT) -> list[wire.Completion]:
         """Do what `completions` does, without blocking the event loop."""
 
         async def read(opened: AsyncOpenAnswer) -> list[wire.Completion]:
-            return read_body(await opened.read(), opened, body["model"])
+            try:
+                data = await opened.read()
+            except KiloCodeError:
+                count_lost(opened)
+                raise
+            return read_body(data, opened, body["model"])
 
         return await self._arun(self._plan(path, body), read)
 
@@ -259,6 +273,9 @@ class Transport:
             return (yield self._call(_Request(method, path, body), model=None))
         options = CallOptions.read(body)
         deadline = options.deadline(stream=stream)
+        if stream and body.get("n") not in (None, 1):
+            msg = f"A stream has one answer, so n must be 1 or left out, got {body['n']!r}."
+            raise self.errors.get(ConfigurationError, ConfigurationError)(msg)
         request = _Request(method, path, without_options(body), options, deadline, stream=stream)
         models = (request.model, *options.fallback_models)
         failed: list[dict[str, Any]] = []

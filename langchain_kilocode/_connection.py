@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
 from kilocode_gateway.config import GatewayConfig, is_function
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
@@ -159,7 +159,13 @@ class Carried(_Model):
         def __init__(self, *args: Any, **settings: Any) -> None:
             """Hide the key first: each further call on the way would show it in a traceback with local variables."""
             hide_key(settings)
-            super().__init__(*args, **settings)
+            try:
+                super().__init__(*args, **settings)
+            except ValidationError as exc:
+                wrong = _misfits(exc)
+            else:
+                return
+            raise ConfigurationError(f"{type(self).__name__} cannot take these settings: {wrong}.")
 
     def _transport(self) -> Transport:
         """Give the transport for the settings as they are now."""
@@ -183,6 +189,11 @@ class Carried(_Model):
 
     def __getstate__(self) -> dict[Any, Any]:
         return without_connections(super().__getstate__())
+
+
+def _misfits(error: ValidationError) -> str:
+    """Say what is wrong with each setting, without what stands in it: it may be a secret."""
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
 
 
 class OnGateway(Carried, BaseModel):

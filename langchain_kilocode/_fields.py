@@ -50,11 +50,13 @@ class GatewayChatModel(Carried, TracedChatModel):
     max_retries: int | None = 2
     """Attempts after the first, for errors that may pass."""
     first_token_timeout: float | None = None
-    """Seconds until something of a streamed answer must be here, counted from the call, retries and waits included.
+    """Seconds until something of a streamed answer must be here, counted from the call: retries, waits and all
+    `fallback_models` share them.
     It holds although the gateway sends keep-alive comments, which a read's `timeout` never sees the end of. An answer
     that comes whole has `total_timeout`."""
     total_timeout: float | None = None
-    """Seconds until the answer must be complete, counted from the call, retries and waits included."""
+    """Seconds until the answer must be complete, counted from the call: retries, waits and all `fallback_models` share
+    them."""
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers for each request. They may hold secrets, so they are neither shown nor serialized."""
     http_client: Any | None = Field(default=None, exclude=True, repr=False)
@@ -108,6 +110,10 @@ class GatewayChatModel(Carried, TracedChatModel):
         """Refuse what nothing knows, and keep request fields that are no fields of the class in `model_kwargs`."""
         values = dict(values)
         hide_key(values)
+        further = values.get("model_kwargs")
+        if further is not None and not isinstance(further, Mapping):
+            msg = f"model_kwargs must be a dict of request fields, got {type(further).__name__}."
+            raise ConfigurationError(msg)
         refuse_openai_settings(values)
         fields = get_pydantic_field_names(cls)
         given = {

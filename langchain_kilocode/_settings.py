@@ -108,6 +108,7 @@ _NOT_HERE = {
     "prompt_cache_options": "Pass extra_body={'prompt_cache_options': ...} if an upstream wants it",
     "include_response_headers": "The gateway passes on no headers of the provider",
     "tiktoken_model_name": "Tokens are estimated offline. Pass custom_get_token_ids=... to count them yourself",
+    "stream": "Pass streaming=True, or call stream()",
     "stream_chunk_timeout": "Pass timeout=..., in seconds for each read, or first_token_timeout and total_timeout",
     "default_query": "The gateway reads no query",
     "disabled_params": "What is not set is not sent: leave the setting out, or give None in a call",

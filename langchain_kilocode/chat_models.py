@@ -258,6 +258,13 @@ class ChatKiloCode(BindableChatModel):
         schema = payload.get("response_format")
         if schema is not None and not isinstance(schema, dict):
             payload["response_format"] = _structured.response_format(schema)
+        if not payload.get("tools"):
+            # Some upstreams refuse an empty list, and a choice without tools.
+            payload.pop("tools", None)
+            payload.pop("tool_choice", None)
+        if type(payload.get("n", 1)) is not int or payload.get("n", 1) < 1:
+            msg = f"n must be a whole number from 1, got {payload['n']!r}."
+            raise ConfigurationError(msg)
         payload["messages"] = to_wire(self._convert_input(input_).to_messages())
         return payload
 

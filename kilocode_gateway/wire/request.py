@@ -16,6 +16,11 @@ from kilocode_gateway.wire.settings import merge
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]+\Z")
 _SIGNATURE_KEYS = ("thoughtSignature", "thought_signature")
+_NOT_EXTRA = {
+    "model": "Give it as model=....",
+    "messages": "Give them to the call.",
+    "stream": "Call the method that streams, or the one that does not.",
+}
 _OFF = frozenset({"none", "off"})
 
 
@@ -38,6 +43,10 @@ def shape(body: Mapping[str, Any], *, model: str, stream: bool, warn: bool = Tru
     if extra is not None and not isinstance(extra, Mapping):
         msg = f"extra_body must be a dict of request fields, got {type(extra).__name__}."
         raise ConfigurationError(msg)
+    for name, advice in _NOT_EXTRA.items():
+        if extra and name in extra:
+            msg = f"extra_body cannot hold {name!r}, which is what the request is about. {advice}"
+            raise ConfigurationError(msg)
     shaped = {name: value for name, value in body.items() if value is not None and name != "extra_body"}
     shaped["model"] = model
     if "messages" in shaped:

@@ -83,6 +83,7 @@ _REFUSED: dict[str, str] = {
         "the gateway deletes OpenRouter's `models` list without a word, so the fallback that it promises would not "
         "be there. Give fallback_models=[...]: the next model is then asked from here"
     ),
+    "messages": "they are what a call is made with: give them to the call itself",
     "providerOptions": "the gateway answers 400 to `providerOptions`. Use `provider`",
 }
 """Names that look right and do harm, with what to do instead (server source, February and November 2026)."""

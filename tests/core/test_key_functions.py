@@ -92,7 +92,6 @@ async def _later() -> str:
     ],
     ids=["None", "blanks", "a number", "a line break", "an async function"],
 )
-@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 async def test_what_is_no_key_is_refused_before_anything_is_sent(
     gateway: LocalGateway, ask: Ask, function: Any, said: str
 ) -> None:

@@ -210,6 +210,31 @@ async def test_connection_is_given_back_within_the_limits(gateway: LocalGateway,
     assert gateway.disconnects == []
 
 
+WHOLE = {
+    "id": "gen-1",
+    "model": "a/b",
+    "choices": [{"index": 0, "finish_reason": "stop", "message": {"content": "Hi"}}],
+}
+UNENDED = 'data: {"id": "gen-1", "choices": [{"index": 0, "finish_reason": "stop", "delta": {"content": "Hi"}}]}'
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply.raw(200, WHOLE), Reply.raw(200, UNENDED, {"content-type": "text/event-stream"})],
+    ids=["an object", "an event without its end"],
+)
+def test_time_that_ends_after_the_answer_hurts_no_other_request(gateway: LocalGateway, reply: Reply) -> None:
+    """The reader takes its time over an answer that is all here; its connection serves another request meanwhile."""
+    transport = transport_to(gateway)
+    transport.complete(BODY)
+    gateway.script(reply, Reply.text("another", delay=3 * LIMIT))
+    pieces = transport.stream({**BODY, "total_timeout": LIMIT})
+    assert next(pieces).text == "Hi"
+    assert transport.complete(BODY).text == "another"
+    assert gateway.connections == 1, "both went over one connection"
+    assert [piece.finish_reason for piece in pieces] == ["stop"]
+
+
 async def test_step_is_never_longer_than_what_is_left(ask: Ask) -> None:
     """A port that takes connections and never answers: the read would wait 20 seconds."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -245,7 +270,7 @@ def test_first_token_that_comes_with_the_end_of_its_time() -> None:
         raise httpx.ReadError("shut down")
         yield b""
 
-    response = SimpleNamespace(status_code=200, headers={}, extensions={}, close=lambda: None)
+    response = SimpleNamespace(status_code=200, headers={}, extensions={}, is_closed=False, close=lambda: None)
     deadline = Deadline(first_token=0.01)
     watch = answers.Watch(response, deadline)
     opened = answers.OpenAnswer(response, body(), b": ", Context("http://x/", deadline=deadline), watch=watch)

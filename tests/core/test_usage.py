@@ -265,3 +265,15 @@ async def test_stream_counts_in_the_block_in_which_it_was_asked_for(gateway: Loc
     for _ in unread:
         pass
     assert (used.total.calls, later.total.calls) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply.text("Half an answer " * 80, cut_after=700), Reply.raw(200, 'data: {"id": "g"}')]
+)
+async def test_answer_that_was_cut_counts_as_a_call_of_unknown_cost(
+    gateway: LocalGateway, ask: Ask, reply: Reply
+) -> None:
+    gateway.script(reply)
+    with track_usage() as used, pytest.raises(core.StreamInterruptedError):
+        await ask(transport_to(gateway), BODY)
+    assert (used.total.calls, used.total.calls_without_cost) == (1, 1)

@@ -191,7 +191,7 @@ async def test_each_batch_is_counted_in_the_block_that_asked(embed: Any, make: A
 
 @pytest.mark.parametrize("setting", ["chunk_size", "max_concurrency"])
 def test_no_batch_at_all_is_refused(make: Any, setting: str) -> None:
-    with pytest.raises(ValueError, match="greater than or equal to 1"):
+    with pytest.raises(ConfigurationError, match="greater than or equal to 1"):
         make(**{setting: 0})
 
 

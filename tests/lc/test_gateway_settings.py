@@ -13,7 +13,6 @@ from langchain.agents import create_agent
 from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
-from pydantic import ValidationError
 
 from kilocode_gateway import ConfigurationError, KiloCodeError, RateLimitError, UnknownSettingError, UpstreamError
 from kilocode_gateway.local import Reply
@@ -185,12 +184,51 @@ async def test_every_setting_reaches_the_gateway(ask: Any, make_model: Any, gate
 
 
 def test_values_of_a_wrong_type_are_refused(make_model: Any) -> None:
-    with pytest.raises(ValidationError, match="provider"):
+    with pytest.raises(ConfigurationError, match="provider"):
         make_model(provider={"order": "anthropic"})
     with pytest.raises(ConfigurationError, match="provider must be a dict"):
         make_model().invoke("Hello", provider="anthropic")
     with pytest.raises(ConfigurationError, match="mode must be a string"):
         make_model(mode=5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"temperature": "hot"}, "temperature"),
+        ({"model": 5}, "model"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"base_url": 5}, "base_url"),
+        ({"model_kwargs": "x"}, "model_kwargs must be a dict"),
+        ({"stream": True}, "streaming=True"),
+        ({"messages": []}, "give them to the call"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_our_own_errors(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        ChatKiloCode(**settings)
+    assert "pydantic" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream"])
+async def test_what_a_call_is_about_is_no_extra(ask: Any, make_model: Any, gateway: Any, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"extra_body cannot hold '{name}'"):
+        await ask(make_model(extra_body={name: "x"}), "Hello")
+    assert gateway.requests == []
+
+
+async def test_stream_has_one_answer(ask_streamed: Any, model: Any, gateway: Any) -> None:
+    with pytest.raises(ConfigurationError, match="n must be 1"):
+        await ask_streamed(model, "Hello", n=2)
+    with pytest.raises(ConfigurationError, match="n must be a whole number"):
+        await ask_streamed(model, "Hello", n=0)
+    assert gateway.requests == []
+
+
+async def test_empty_list_of_tools_is_not_sent(ask: Any, make_model: Any, gateway: Any) -> None:
+    await ask(make_model(tools=[], tool_choice="auto"), "Hello")
+    assert not {"tools", "tool_choice"} & set(gateway.last_request.json)
 
 
 def test_each_setting_is_documented_under_its_field() -> None:
