@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain_core.language_models import LanguageModelInput  # noqa: TC002 - see ToolLike
+from langchain_core.messages import AIMessage  # noqa: TC002
+from langchain_core.runnables import Runnable  # noqa: TC002
+from langchain_core.tools import BaseTool
 
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
@@ -11,15 +17,8 @@ from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._settings import check_call
 from langchain_kilocode._tools import to_choice, to_tool
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import AIMessage
-    from langchain_core.runnables import Runnable
-    from langchain_core.tools import BaseTool
-
-    ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
+# Not for type checkers alone: `with_fallbacks` reads the methods' annotations, to see which give a runnable.
+ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
 
 class BindableChatModel(GatewayChatModel):

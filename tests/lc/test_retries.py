@@ -181,3 +181,14 @@ async def test_used_up_budget_in_an_agent(make_model: Any, gateway: Any, way: st
     with track_usage(limit_usd=0), pytest.raises(ours.BudgetExceededError):
         await _run(agent, way, config={"callbacks": [failures]})
     assert (failures.count, gateway.requests) == (2, [])
+
+
+def test_models_with_fallbacks_take_tools_and_schemas(make_model: Any, gateway: Any) -> None:
+    falling = make_model(model="nobody/no-such-model").with_fallbacks([make_model()])
+    schema = {"title": "Joke", "type": "object", "properties": {"setup": {"type": "string"}}, "required": ["setup"]}
+    assert falling.bind_tools([schema], tool_choice="any").invoke("A joke.").tool_calls
+    assert falling.with_structured_output(schema).invoke("A joke.").keys() == {"setup"}
+    assert [request.json["model"] for request in gateway.chat_requests][:2] == [
+        "nobody/no-such-model",
+        "anthropic/claude-sonnet-4.6",
+    ]
