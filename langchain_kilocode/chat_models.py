@@ -8,6 +8,7 @@ from langchain_core.language_models import LangSmithParams
 
 from kilocode_gateway import wire
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.options import CallOptions
 from langchain_kilocode import _blocks, _structured, _tokens
 from langchain_kilocode._binding import BindableChatModel
 from langchain_kilocode._messages import to_wire
@@ -255,6 +256,7 @@ class ChatKiloCode(BindableChatModel):
         check_call(self, kwargs)
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
         payload = wire.merge(self._default_params, call)
+        CallOptions.read(payload)
         schema = payload.get("response_format")
         if schema is not None and not isinstance(schema, dict):
             payload["response_format"] = _structured.response_format(schema)

@@ -101,6 +101,9 @@ async def test_wrong_limit_is_refused(make_model: Any, limit: str, wrong: Any) -
         make_model(**{limit: wrong})
     with pytest.raises(ConfigurationError, match=f"{limit} must be a positive number of seconds"):
         make_model().invoke("Hello", **{limit: wrong})
+    with pytest.raises(core.ModelError) as caught:
+        make_model().invoke("Hello", **{limit: wrong})
+    assert not caught.value.is_retryable
 
 
 def test_limits_of_the_base_class_are_off() -> None:
