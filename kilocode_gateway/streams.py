@@ -124,6 +124,7 @@ class AnswerDecoder:
         for chunk in rest:
             delta = self._read(chunk)
             if delta is not None:
+                self._opened.context.deadline.first_token_came()
                 yield delta
         if not self.reader.is_complete and self._json is None:
             raise self._incomplete()

@@ -16,6 +16,7 @@ from langchain_kilocode import _structured
 from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._settings import check_call
 from langchain_kilocode._tools import to_choice, to_tool
+from langchain_kilocode.errors import as_langchain
 
 # Not for type checkers alone: `with_fallbacks` reads the methods' annotations, to see which give a runnable.
 ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -31,8 +32,13 @@ class BindableChatModel(GatewayChatModel):
             UnknownSettingError: If a name is no request field.
 
         """
-        check_call(self, kwargs)
-        return super().bind(**kwargs)
+        try:
+            check_call(self, kwargs)
+        except ConfigurationError as exc:
+            error = as_langchain(exc)
+        else:
+            return super().bind(**kwargs)
+        raise error
 
     def bind_tools(
         self,
@@ -107,6 +113,9 @@ class BindableChatModel(GatewayChatModel):
             "kwargs": {"method": method, "strict": strict},
             "schema": {} if schema is None else _structured.as_tool(schema),
         }
+        if tools and method == "function_calling":
+            msg = "with_structured_output takes tools with method='json_schema' or 'json_mode' only: leave method out."
+            raise ConfigurationError(msg)
         parser = _structured.parser_for(schema, method, beside_tools=bool(tools))
         if method == "function_calling":
             llm = self.bind_tools([_structured.as_tool(schema, strict)], tool_choice=parser.tool_name, **kwargs)

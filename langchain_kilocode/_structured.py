@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Method = Literal["function_calling", "json_schema", "json_mode"]
 
 _NAME = re.compile(r"[^a-zA-Z0-9_-]")
+_NO_LETTERS = re.compile(r"[^a-zA-Z0-9]")
 _SHOWN = 200
 
 
@@ -207,11 +208,10 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
             self._check_end(message, finish, text)
         if self.beside_tools and message.tool_calls:
             return None
-        calls = (
-            [call for call in message.tool_calls if self.tool_name in (None, call["name"])] if self.tool_name else []
-        )
+        calls = [call for call in message.tool_calls if self._is_mine(call["name"])]
         if partial and finish is None:
             return self._partial(calls, text)
+        self._check_called(message, text)
         return self._checked(calls[0]["args"] if calls else self._from_text(text), text)
 
     def _partial(self, calls: list[Any], text: str) -> Any:
@@ -271,6 +271,21 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
                 f"{self.schema_name}. Raise max_tokens, or ask for less. What had arrived is in the error's `text`."
             )
             raise AnswerTruncatedError(msg, text=text)
+
+    def _check_called(self, message: AIMessage, text: str) -> None:
+        """Refuse what was written for another tool, which may fit a schema of defaults; names may differ in letters."""
+        others = [call["name"] for call in message.tool_calls if not self._is_mine(call["name"])]
+        if others and len(others) == len(message.tool_calls):
+            wanted = f"the tool {self.tool_name!r}" if self.tool_name else f"JSON for {self.schema_name}"
+            msg = f"The model was asked for {wanted} and called {others[0]!r} instead. Ask again, or use another model."
+            raise StructuredOutputError(msg, text=text)
+
+    def _is_mine(self, name: str) -> bool:
+        return self.tool_name is not None and _letters(name) == _letters(self.tool_name)
+
+
+def _letters(name: str) -> str:
+    return _NO_LETTERS.sub("", name).lower()
 
 
 def _validated(cls: Any, data: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.exceptions import ModelError
 from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
@@ -224,6 +225,24 @@ async def test_stream_has_one_answer(ask_streamed: Any, model: Any, gateway: Any
     with pytest.raises(ConfigurationError, match="n must be a whole number"):
         await ask_streamed(model, "Hello", n=0)
     assert gateway.requests == []
+
+
+async def test_none_in_a_call_takes_a_setting_out(ask: Any, make_model: Any, gateway: Any) -> None:
+    model = make_model(temperature=0.5, task_id="t", top_p=0.1, fallback_models=[SECOND])
+    await ask(model, "Hello", temperature=None, task_id=None, fallback_models=None)
+    assert "temperature" not in gateway.last_request.json
+    assert gateway.last_request.json["top_p"] == 0.1
+    assert "x-kilocode-taskid" not in gateway.last_request.headers
+    gateway.script(Reply.error("529"))
+    with pytest.raises(UpstreamError):
+        await ask(model, "Hello", fallback_models=None)
+
+
+def test_misspelt_settings_are_of_a_class_that_langchain_does_not_repeat(model: Any) -> None:
+    with pytest.raises(UnknownSettingError) as caught:
+        model.bind(temprature=0)
+    assert isinstance(caught.value, ModelError)
+    assert not caught.value.is_retryable
 
 
 async def test_empty_list_of_tools_is_not_sent(ask: Any, make_model: Any, gateway: Any) -> None:

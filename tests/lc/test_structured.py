@@ -97,7 +97,7 @@ async def _run(ask: Any, runnable: Any) -> Any:
 )
 @pytest.mark.parametrize("method", METHODS)
 async def test_each_way_and_schema(ask: Any, model: Any, gateway: Any, method: Any, schema: Any) -> None:
-    gateway.script(_reply(method))
+    gateway.script(_reply(method, name="Joke" if isinstance(schema, dict) else schema.__name__))
     assert await _run(ask, model.with_structured_output(schema, method=method)) == (
         schema(**DATA) if schema in (Joke, JokeData) else DATA
     )
@@ -299,6 +299,24 @@ def test_names_that_upstreams_refuse_are_mended(model: Any, gateway: Any, method
 def test_a_call_under_another_name_is_read(model: Any, gateway: Any) -> None:
     gateway.script(Reply.text("", tool_calls=[{"name": "joke", "arguments": TEXT}]))
     assert model.with_structured_output(Joke, method="function_calling").invoke("A joke.") == Joke(**DATA)
+
+
+class Defaults(BaseModel):
+    """A schema that any object fits."""
+
+    setup: str = "none"
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_what_was_written_for_another_tool_is_no_answer(ask: Any, model: Any, gateway: Any, method: Any) -> None:
+    gateway.script(Reply.text("", tool_calls=[{"name": "other", "arguments": '{"zzz": 1}'}]))
+    with pytest.raises(StructuredOutputError, match="called 'other' instead"):
+        await _run(ask, model.with_structured_output(Defaults, method=method))
+
+
+def test_tools_that_would_be_dropped_are_refused(model: Any) -> None:
+    with pytest.raises(ConfigurationError, match="json_schema"):
+        model.with_structured_output(Joke, method="function_calling", tools=[{"type": "openrouter:web_search"}])
 
 
 LONG = {

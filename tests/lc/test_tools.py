@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps, loads
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -375,6 +376,20 @@ def test_what_is_no_tool_is_refused(model: Any, wrong: Any) -> None:
 def test_no_tools_means_no_list(model: Any, gateway: Any) -> None:
     model.bind_tools([]).invoke("Go.")
     assert "tools" not in gateway.last_request.json
+
+
+def test_keys_of_a_remote_tool_reach_the_gateway_and_no_trace(model: Any, gateway: Any) -> None:
+    class Seen(BaseCallbackHandler):
+        told = ""
+
+        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+            Seen.told += repr((args, kwargs))
+
+    remote = {"type": "mcp", "server_label": "s", "authorization": "canary-1", "headers": {"X-Key": "canary-2"}}
+    model.bind_tools([remote]).invoke("Go.", config={"callbacks": [Seen()]})
+    assert gateway.last_request.json["tools"] == [remote]
+    assert "server_label" in Seen.told
+    assert "canary" not in Seen.told
 
 
 def test_a_providers_own_tools_pass(model: Any, gateway: Any) -> None:
