@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.callbacks.base_handler import BaseCallbackHandler
 from llama_index.core.instrumentation import get_dispatcher
@@ -14,6 +15,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
+from llama_index.llms.openai import utils as openai_utils
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
@@ -99,7 +101,6 @@ def record(gateway: LocalGateway, events: Events) -> Callable[..., Any]:
         if callbacks:
             settings["callback_manager"] = CallbackManager([Callbacks(events.told)])
         await ask(cls(**settings))
-        assert KEY not in str(events.told)
         return list(events.told)
 
     async def run(ask: Callable[[Any], Any], reply: Reply, *, callbacks: bool) -> tuple[list[Told], list[Told]]:
@@ -160,8 +161,9 @@ REPLIES = {
         ]
     ),
 }
+READ_BY_BOTH = ("text", "thoughts") if hasattr(openai_utils, "get_openai_reasoning_content") else ("text",)
 CASES = [
-    *[(method, reply) for method in ENTRY for reply in ("text", "thoughts", "an error")],
+    *[(method, reply) for method in ENTRY for reply in (*READ_BY_BOTH, "an error")],
     *[(method, "a late error") for method in ENTRY if "stream" in method],
     *[(method, reply) for method in TOOLS for reply in ("text", "a call", "an error")],
     *[(method, reply) for method in STRUCTURED for reply in ("an object", "an error")],
@@ -188,7 +190,7 @@ async def test_listeners_are_told_the_same(record: Any, method: str, reply: str,
     theirs, ours = await record(_ask(method), REPLIES[reply], callbacks=callbacks)
     assert _order(ours) == _order(theirs)
     assert theirs, "nothing was told"
-    assert "secret-1" not in str(ours)
+    assert not any(secret in str(ours) for secret in ("secret-1", KEY))
     for name in _order(theirs):
         mine = _summary([fields for kind, fields in ours if kind == name])
         assert mine == _summary([fields for kind, fields in theirs if kind == name]), name
@@ -203,8 +205,8 @@ def _summary(pieces: list[dict[str, Any]]) -> dict[str, Any]:
             found[name] = value
         elif name == "span_id":
             found[name] = value and value.split("-")[0].partition(".")[2]
-        elif name in ("model_dict", "serialized"):
-            found[name] = sorted(value)
+        elif name in ("model_dict", "serialized") and hasattr(BaseLLM, "to_payload"):
+            found[name] = sorted(value)  # older frameworks tell all settings here, the key among them
         elif name == "additional_kwargs":
             found[name] = _settings(value)
         elif name in ("response", "completion") and value is not None:
