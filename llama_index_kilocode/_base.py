@@ -16,6 +16,7 @@ from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import Transport
+from llama_index_kilocode._events import unveiled
 from llama_index_kilocode._messages import to_wire
 from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, put_together, split
 
@@ -241,7 +242,7 @@ class GatewayLLM(OpenAILike):
             ConfigurationError: If a setting is no dict and must be one, or a block cannot be sent.
 
         """
-        call = {name: value for name, value in call.items() if name != "use_chat_completions"}
+        call = {name: value for name, value in unveiled(call).items() if name != "use_chat_completions"}
         check_request(call, where="KiloCode")
         body = put_together(self._fields(), self.additional_kwargs, call)
         body = {name: value for name, value in body.items() if name not in ("extra_headers", "timeout")}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
+from contextlib import aclosing, closing, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
 from llama_index.core.bridge.pydantic import ValidationError
 from llama_index.core.bridge.pydantic_core import pydantic_core
-from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.program.utils import create_flexible_model
 from llama_index.core.types import PydanticProgramMode
@@ -20,14 +19,13 @@ from kilocode_gateway.errors import MalformedReplyError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.wire.json_text import json_in, misfit
 from llama_index_kilocode._base import GatewayLLM
+from llama_index_kilocode._events import is_heard, predictions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
 
     from llama_index.core.bridge.pydantic import BaseModel
     from llama_index.core.prompts import BasePromptTemplate
-
-_dispatcher = get_dispatcher(__name__)
 
 _INSTRUCTION = (
     "Answer with one JSON object that is valid against this JSON schema, and with nothing else: no explanation, "
@@ -84,7 +82,7 @@ def _strict_json(text: str) -> str:
     try:
         json.loads(text)
     except ValueError:
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             return json.dumps(json.loads(text, strict=False))
     return text
 
@@ -93,7 +91,7 @@ def payload(response: ChatResponse) -> str:
     """Give the JSON text in which the object stands: the arguments of the first tool call, else the answer's text."""
     calls = response.message.additional_kwargs.get("tool_calls")
     if calls:
-        return str(calls[0]["function"]["arguments"])
+        return str(calls[0]["function"]["arguments"]) or "{}"
     return json_in(response.message.content or "")
 
 
@@ -230,6 +228,32 @@ class StructuredOutput(GatewayLLM):
         ask = self._ask(output_cls, prompt, llm_kwargs, prompt_args)
         return _ended(read(await self.achat(ask.messages, **ask.kwargs), output_cls))
 
+    def stream_structured_predict(
+        self,
+        output_cls: type[BaseModel],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> Generator[Any, None, None]:
+        """Ask for an object of a class, and give it as it grows; the last one is whole."""
+        if is_heard(predictions):
+            told = super().stream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return cast("Generator[Any, None, None]", told)
+        return self._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+
+    async def astream_structured_predict(
+        self,
+        output_cls: type[BaseModel],
+        prompt: BasePromptTemplate,
+        llm_kwargs: dict[str, Any] | None = None,
+        **prompt_args: Any,
+    ) -> AsyncGenerator[Any, None]:
+        """Do what `stream_structured_predict` does, without blocking the event loop."""
+        if is_heard(predictions):
+            told = await super().astream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
+            return cast("AsyncGenerator[Any, None]", told)
+        return await self._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+
     def _structured_stream_call(
         self,
         output_cls: type[BaseModel],
@@ -239,10 +263,11 @@ class StructuredOutput(GatewayLLM):
     ) -> Generator[Any, None, None]:
         ask = self._ask(output_cls, prompt, llm_kwargs, prompt_args)
         partial, response, made = Partial(output_cls), None, None
-        for response in self.stream_chat(ask.messages, **ask.kwargs):
-            if (new := partial.read(response)) is not None:
-                made = new
-                yield made
+        with closing(self.stream_chat(ask.messages, **ask.kwargs)) as responses:
+            for response in responses:
+                if (new := partial.read(response)) is not None:
+                    made = new
+                    yield made
         if response is not None and (whole := read(response, output_cls)) != made:
             yield whole
 
@@ -257,10 +282,11 @@ class StructuredOutput(GatewayLLM):
 
         async def pieces() -> AsyncGenerator[Any, None]:
             partial, response, made = Partial(output_cls), None, None
-            async for response in await self.astream_chat(ask.messages, **ask.kwargs):
-                if (new := partial.read(response)) is not None:
-                    made = new
-                    yield made
+            async with aclosing(await self.astream_chat(ask.messages, **ask.kwargs)) as responses:
+                async for response in responses:
+                    if (new := partial.read(response)) is not None:
+                        made = new
+                        yield made
             if response is not None and (whole := read(response, output_cls)) != made:
                 yield whole
 
@@ -268,11 +294,11 @@ class StructuredOutput(GatewayLLM):
 
 
 def _started(output_cls: type[BaseModel], prompt: BasePromptTemplate, args: dict[str, Any]) -> None:
-    _dispatcher.event(
+    predictions.event(
         LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=args),
     )
 
 
 def _ended(result: Any) -> Any:
-    _dispatcher.event(LLMStructuredPredictEndEvent(output=result))
+    predictions.event(LLMStructuredPredictEndEvent(output=result))
     return result

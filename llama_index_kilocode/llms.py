@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, cast
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, ToolCallBlock
-from llama_index.core.bridge.pydantic_core import pydantic_core
-from llama_index.core.llms.llm import ToolSelection
+from llama_index.core.base.llms.generic_utils import (
+    achat_to_completion_decorator,
+    astream_chat_response_to_completion_response,
+    chat_to_completion_decorator,
+    prompt_to_messages,
+    stream_chat_response_to_completion_response,
+)
 from llama_index.llms.openai_like import OpenAILike
 
-from llama_index_kilocode._events import await_turn, is_watched, wait_for_turn
+from kilocode_gateway.errors import ConfigurationError
+from llama_index_kilocode._events import (
+    aclosed_together,
+    await_turn,
+    begun,
+    closed_together,
+    is_watched,
+    noted_streams,
+    veiled,
+    wait_for_turn,
+)
 from llama_index_kilocode._messages import conversation
-from llama_index_kilocode._replies import StreamedChat, chat_response, only_first_call
-from llama_index_kilocode._structured import StructuredOutput
+from llama_index_kilocode._replies import StreamedChat, chat_response
+from llama_index_kilocode._tools import ToolCalling
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Sequence
+    from collections.abc import Sequence
 
-    from llama_index.core.base.llms.types import ChatResponseAsyncGen, ChatResponseGen
-    from llama_index.core.tools.types import BaseTool
+    from llama_index.core.base.llms.types import (
+        ChatMessage,
+        ChatResponse,
+        ChatResponseAsyncGen,
+        ChatResponseGen,
+        CompletionResponse,
+        CompletionResponseAsyncGen,
+        CompletionResponseGen,
+    )
 
     from kilocode_gateway.wire import Completion
 
-_CHOICES = ("auto", "none", "required")
 
-
-class KiloCode(StructuredOutput):
+class KiloCode(ToolCalling):
     """Any model of the Kilo Gateway as an LLM.
 
     Setup:
@@ -214,7 +230,7 @@ class KiloCode(StructuredOutput):
         """Answer a conversation. Settings in `kwargs` hold for this call."""
         messages = conversation(messages)
         if is_watched(self):
-            return cast("ChatResponse", super(OpenAILike, self).chat(messages, **kwargs))
+            return cast("ChatResponse", super(OpenAILike, self).chat(messages, **veiled(kwargs)))
         wait_for_turn(self)
         return self._chat(messages, **kwargs)
 
@@ -222,7 +238,9 @@ class KiloCode(StructuredOutput):
         """Answer a conversation piece by piece; the last piece carries usage and cost."""
         messages = conversation(messages)
         if is_watched(self):
-            return cast("ChatResponseGen", super(OpenAILike, self).stream_chat(messages, **kwargs))
+            with noted_streams() as streams:
+                told = super(OpenAILike, self).stream_chat(messages, **veiled(kwargs))
+            return closed_together(told, streams)
         wait_for_turn(self)
         return self._stream_chat(messages, **kwargs)
 
@@ -230,7 +248,7 @@ class KiloCode(StructuredOutput):
         """Do what `chat` does, without blocking the event loop."""
         messages = conversation(messages)
         if is_watched(self):
-            return cast("ChatResponse", await super(OpenAILike, self).achat(messages, **kwargs))
+            return cast("ChatResponse", await super(OpenAILike, self).achat(messages, **veiled(kwargs)))
         await await_turn(self)
         return await self._achat(messages, **kwargs)
 
@@ -238,9 +256,54 @@ class KiloCode(StructuredOutput):
         """Do what `stream_chat` does, without blocking the event loop."""
         messages = conversation(messages)
         if is_watched(self):
-            return cast("ChatResponseAsyncGen", await super(OpenAILike, self).astream_chat(messages, **kwargs))
+            with noted_streams() as streams:
+                told = await super(OpenAILike, self).astream_chat(messages, **veiled(kwargs))
+            return aclosed_together(told, streams)
         await await_turn(self)
         return await self._astream_chat(messages, **kwargs)
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Answer a text. Settings in `kwargs` hold for this call."""
+        prompt = self._prompt(prompt, formatted=formatted)
+        if is_watched(self):
+            return cast("CompletionResponse", super(OpenAILike, self).complete(prompt, **veiled(kwargs)))
+        wait_for_turn(self)
+        return chat_to_completion_decorator(self._chat)(prompt, **kwargs)
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """Answer a text piece by piece; the last piece carries usage and cost."""
+        prompt = self._prompt(prompt, formatted=formatted)
+        if is_watched(self):
+            with noted_streams() as streams:
+                told = super(OpenAILike, self).stream_complete(prompt, **veiled(kwargs))
+            return closed_together(told, streams)
+        wait_for_turn(self)
+        pieces = self._stream_chat(prompt_to_messages(prompt), **kwargs)
+        return closed_together(stream_chat_response_to_completion_response(pieces), [pieces])
+
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Do what `complete` does, without blocking the event loop."""
+        prompt = self._prompt(prompt, formatted=formatted)
+        if is_watched(self):
+            return cast("CompletionResponse", await super(OpenAILike, self).acomplete(prompt, **veiled(kwargs)))
+        await await_turn(self)
+        return await achat_to_completion_decorator(self._achat)(prompt, **kwargs)
+
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Do what `stream_complete` does, without blocking the event loop."""
+        prompt = self._prompt(prompt, formatted=formatted)
+        if is_watched(self):
+            with noted_streams() as streams:
+                told = await super(OpenAILike, self).astream_complete(prompt, **veiled(kwargs))
+            return aclosed_together(told, streams)
+        await await_turn(self)
+        pieces = await self._astream_chat(prompt_to_messages(prompt), **kwargs)
+        return aclosed_together(astream_chat_response_to_completion_response(pieces), [pieces])
+
+    def _prompt(self, prompt: str, *, formatted: bool) -> str:
+        if self.modalities and "audio" in self.modalities:
+            raise ConfigurationError("A completion has no room for audio: call chat() or achat() instead.")
+        return prompt if formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]  # the base fills it
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         transport, body = self._request(messages, kwargs)
@@ -261,7 +324,7 @@ class KiloCode(StructuredOutput):
                         yield answer.add(piece)
             yield self._whole(stream.completion, delta="")
 
-        return pieces()
+        return begun(pieces())
 
     async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         transport, body = self._request(messages, kwargs)
@@ -274,152 +337,9 @@ class KiloCode(StructuredOutput):
                         yield answer.add(piece)
             yield self._whole(stream.completion, delta="")
 
-        return pieces()
+        return begun(pieces())
 
     def _whole(self, completion: Completion | None, delta: str | None = None) -> ChatResponse:
         assert completion is not None  # noqa: S101 - a stream that ended without an error has one
         form = (self.audio_config or {}).get("format") or "wav"
         return chat_response(completion, audio_format=form, delta=delta)
-
-    def _prepare_chat_with_tools(  # noqa: PLR0917 - the base's signature
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,  # noqa: ARG002
-        allow_parallel_tool_calls: bool = False,  # noqa: ARG002 - held by trimming the answer: many models refuse the field
-        tool_required: bool = False,
-        tool_choice: str | dict[str, Any] | None = None,
-        strict: bool | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        messages = list(chat_history or [])
-        if isinstance(user_msg, str):
-            user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
-        if user_msg is not None:
-            messages.append(user_msg)
-        specs = [tool.metadata.to_openai_tool(skip_length_check=True) for tool in tools]
-        if self.strict if strict is None else strict:
-            specs = [_strict(spec) for spec in specs]
-        choice = _tool_choice(tool_choice, required=tool_required) if specs else None
-        return {"messages": messages, "tools": specs or None, "tool_choice": choice, **kwargs}
-
-    def _validate_chat_with_tools_response(
-        self,
-        response: ChatResponse,
-        tools: Sequence[BaseTool],  # noqa: ARG002
-        allow_parallel_tool_calls: bool = False,
-        **kwargs: Any,  # noqa: ARG002
-    ) -> ChatResponse:
-        return response if allow_parallel_tool_calls else only_first_call(response)
-
-    def stream_chat_with_tools(  # noqa: PLR0917 - the base's signature
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponseGen:
-        """Answer with tool calls, piece by piece; with the first call only, unless parallel ones are allowed."""
-        responses = super().stream_chat_with_tools(
-            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, tool_required, **kwargs
-        )
-        return responses if allow_parallel_tool_calls else _first_calls(responses)
-
-    async def astream_chat_with_tools(  # noqa: PLR0917
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponseAsyncGen:
-        """Do what `stream_chat_with_tools` does, without blocking the event loop."""
-        responses = await super().astream_chat_with_tools(
-            tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, tool_required, **kwargs
-        )
-        return responses if allow_parallel_tool_calls else _afirst_calls(responses)
-
-    def get_tool_calls_from_response(
-        self,
-        response: ChatResponse,
-        error_on_no_tool_call: bool = True,
-        **kwargs: Any,  # noqa: ARG002
-    ) -> list[ToolSelection]:
-        """Give the tool calls of a response, whole or still growing.
-
-        Arguments that are no JSON become `{}`: the tool then says what it misses, and the model can try again.
-
-        Raises:
-            ValueError: If there is none and `error_on_no_tool_call` is set.
-
-        """
-        calls = [
-            (block.tool_call_id, block.tool_name, block.tool_kwargs)
-            for block in response.message.blocks
-            if isinstance(block, ToolCallBlock)
-        ] or [_legacy_call(call) for call in response.message.additional_kwargs.get("tool_calls") or ()]
-        if not calls and error_on_no_tool_call:
-            raise ValueError(
-                f"Expected at least one tool call, got none: the model answered {response.message.content or ''!r}."
-            )
-        whole = "finish_reason" in response.additional_kwargs
-        return [
-            ToolSelection(tool_id=id_ or "", tool_name=name or "", tool_kwargs=_arguments(given, whole=whole))
-            for id_, name, given in calls
-        ]
-
-
-def _arguments(given: Any, *, whole: bool) -> dict[str, Any]:
-    if not isinstance(given, str):
-        return dict(given or {})
-    try:
-        if whole:
-            read = json.loads(given, strict=False)  # some models write line breaks into strings as they are
-        else:
-            read = pydantic_core.from_json(given or "{}", allow_partial="trailing-strings")
-    except ValueError:
-        return {}
-    return read if isinstance(read, dict) else {}
-
-
-def _legacy_call(call: Any) -> tuple[Any, Any, Any]:
-    """Read a call from where LlamaIndex kept them before it had blocks: a dict, or an object of the openai package."""
-    if not isinstance(call, dict):
-        call = call.model_dump()
-    function = call.get("function") or {}
-    return call.get("id"), function.get("name"), function.get("arguments")
-
-
-def _tool_choice(choice: str | dict[str, Any] | None, *, required: bool) -> str | dict[str, Any]:
-    if choice is None:
-        return "required" if required else "auto"
-    if choice == "any":
-        return "required"
-    if isinstance(choice, str) and choice not in _CHOICES:
-        return {"type": "function", "function": {"name": choice}}
-    return choice
-
-
-def _strict(spec: dict[str, Any]) -> dict[str, Any]:
-    spec = copy.deepcopy(spec)
-    spec["function"]["strict"] = True
-    spec["function"]["parameters"]["additionalProperties"] = False
-    return spec
-
-
-def _first_calls(responses: ChatResponseGen) -> Generator[ChatResponse, None, None]:
-    with closing(responses):
-        for response in responses:
-            yield only_first_call(response)
-
-
-async def _afirst_calls(responses: ChatResponseAsyncGen) -> AsyncGenerator[ChatResponse, None]:
-    async with aclosing(responses):
-        async for response in responses:
-            yield only_first_call(response)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,9 +12,12 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCounti
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
-from llama_index.core.llms import ChatMessage, MessageRole
+from llama_index.core.llms import ChatMessage, MessageRole, callbacks
+from llama_index.core.llms import llm as framework_llm
+from llama_index.core.prompts import PromptTemplate
+from pydantic import BaseModel
 
-from kilocode_gateway.errors import StreamInterruptedError
+from kilocode_gateway.errors import StreamInterruptedError, UnknownSettingError
 from kilocode_gateway.local import Reply
 from kilocode_gateway.wire import Delta, ToolCallDelta
 from llama_index_kilocode._events import is_watched
@@ -25,6 +30,12 @@ if TYPE_CHECKING:
     from llama_index_kilocode import KiloCode
 
 USAGE = {"prompt_tokens": 111, "completion_tokens": 77, "total_tokens": 188}
+
+
+class Word(BaseModel):
+    """A word."""
+
+    word: str
 
 
 class Recorder(BaseEventHandler):
@@ -78,6 +89,60 @@ async def test_callbacks_are_called_and_hold_no_key(ask: Any, make_llm: Any, gat
     pairs = debug.get_event_pairs(CBEventType.LLM)
     assert len(pairs) == 1
     assert "test-key-1" not in str([event.payload for event in pairs[0]])
+
+
+async def test_headers_of_a_call_reach_the_gateway_and_no_listener(
+    ask: Any, make_llm: Any, gateway: LocalGateway, recorder: Recorder
+) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    llm = make_llm(callback_manager=CallbackManager([debug]))
+    await ask(llm, extra_headers={"X-Secret": "secret-9"}, temperature=0.5)
+    assert gateway.chat_requests[-1].headers["x-secret"] == "secret-9"
+    given = recorder.seen[0].additional_kwargs
+    assert given == {"extra_headers": {"X-Secret": "***"}, "temperature": 0.5}
+    assert pickle.loads(pickle.dumps(given)) == copy.deepcopy(given) == given
+    assert "secret-9" not in _shown(recorder, debug)
+
+
+@pytest.mark.parametrize("given", [{"api_key": "secret-9"}, {"default_headers": {"X-Secret": "secret-9"}}])
+async def test_secrets_that_no_call_takes_reach_no_listener(
+    ask: Any, make_llm: Any, recorder: Recorder, given: dict[str, Any]
+) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    llm = make_llm(callback_manager=CallbackManager([debug]))
+    with pytest.raises(UnknownSettingError):
+        await ask(llm, **given)
+    assert recorder.seen
+    assert "secret-9" not in _shown(recorder, debug)
+
+
+def _shown(recorder: Recorder, debug: LlamaDebugHandler) -> str:
+    payloads = [event.payload for pair in debug.get_event_pairs() for event in pair]
+    return f"{recorder.seen} {[event.model_dump() for event in recorder.seen]} {payloads}"
+
+
+async def test_nothing_is_built_where_nobody_listens(
+    ask: Any, llm: KiloCode, gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    for name in (name for name in vars(callbacks) if name.startswith("LLM") and name.endswith("Event")):
+        monkeypatch.setattr(callbacks, name, lambda *_, name=name, **__: built.append(name))
+    gateway.script(Reply.text("Hello you."))
+    responses = await ask(llm)
+    assert ask.text(responses[-1]) == "Hello you."
+    assert built == []
+
+
+async def test_no_growing_object_is_reported_where_nobody_listens(
+    llm: KiloCode, gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(framework_llm, "LLMStructuredPredictInProgressEvent", lambda **told: built.append(told))
+    gateway.script(*[Reply.text("", tool_calls=[{"id": "c1", "name": "Word", "arguments": '{"word": "Hi"}'}])] * 2)
+    assert list(llm.stream_structured_predict(Word, PromptTemplate("Hi.")))[-1] == Word(word="Hi")
+    pieces = await llm.astream_structured_predict(Word, PromptTemplate("Hi."))
+    assert [piece async for piece in pieces][-1] == Word(word="Hi")
+    assert built == []
 
 
 async def test_an_error_in_a_stream_reaches_the_listeners(

@@ -15,14 +15,15 @@ from pydantic import BaseModel
 
 from kilocode_gateway.errors import MalformedReplyError
 from kilocode_gateway.local import Reply
+from llama_index_kilocode import KiloCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kilocode_gateway.local import LocalGateway
-    from llama_index_kilocode import KiloCode
 
 PROMPT = PromptTemplate("Tell me about {place}.")
+CHAT = "chat/completions"
 LISBON = '{"name": "Lisbon", "people": 500000}'
 
 
@@ -131,6 +132,46 @@ async def test_by_instruction(predict: Any, make_llm: Any, gateway: LocalGateway
     asked = body(gateway)["messages"][-1]["content"]
     assert asked.startswith("Tell me about Lisbon.")
     assert '"people"' in asked
+
+
+BY_THE_CATALOG = [
+    (["tools", "structured_outputs", "response_format"], {"tools", "tool_choice"}, None),
+    (["structured_outputs", "response_format"], {"response_format"}, "json_schema"),
+    (["response_format"], {"response_format"}, "json_object"),
+    (["temperature"], set(), None),
+]
+
+
+@pytest.mark.parametrize(("parameters", "sent", "form"), BY_THE_CATALOG)
+async def test_the_catalog_says_how_an_object_is_asked_for(
+    predict: Any, make_gateway: Any, parameters: list[str], sent: set[str], form: str | None
+) -> None:
+    model = {"id": "vendor/one", "context_length": 9_000, "supported_parameters": parameters}
+    gateway = make_gateway(models=[model])
+    gateway.script(call(LISBON) if "tools" in parameters else Reply.text(f"```json\n{LISBON}\n```"), path=CHAT)
+    llm = KiloCode("vendor/one", api_key="test-key-1", api_base=gateway.base_url)
+    await llm.aload()
+    assert (await predict(llm))[-1] == City(name="Lisbon", people=500000)
+    asked = gateway.chat_requests[-1].json
+    assert {"tools", "tool_choice", "response_format"} & set(asked) == sent
+    assert asked.get("response_format", {}).get("type") == form
+    instructed = form == "json_object" or not sent
+    assert ("valid against this JSON schema" in asked["messages"][-1]["content"]) == instructed
+
+
+class Wish(BaseModel):
+    """A wish that may be empty."""
+
+    text: str = "none"
+
+
+async def test_a_call_without_arguments_is_an_object_of_defaults(llm: KiloCode, gateway: LocalGateway) -> None:
+    gateway.script(*[Reply.text("", tool_calls=[{"id": "c1", "name": "Wish", "arguments": ""}])] * 4)
+    assert llm.structured_predict(Wish, PROMPT, place="Lisbon") == Wish()
+    assert await llm.astructured_predict(Wish, PROMPT, place="Lisbon") == Wish()
+    assert list(llm.stream_structured_predict(Wish, PROMPT, place="Lisbon")) == [Wish()]
+    pieces = await llm.astream_structured_predict(Wish, PROMPT, place="Lisbon")
+    assert [piece async for piece in pieces] == [Wish()]
 
 
 async def test_a_choice_of_tool_without_tools_is_never_sent(predict: Any, make_llm: Any, gateway: LocalGateway) -> None:

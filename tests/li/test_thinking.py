@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import json
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -13,12 +15,12 @@ from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.workflow import Context, JsonSerializer
 
 from kilocode_gateway.local import Reply
+from llama_index_kilocode import KiloCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kilocode_gateway.local import LocalGateway
-    from llama_index_kilocode import KiloCode
 
 CALL = {
     "index": 0,
@@ -29,6 +31,8 @@ CALL = {
 CLAUDE = "anthropic-claude-v1"
 GEMINI = "google-gemini-v1"
 OPENAI = "openai-responses-v1"
+TEXT = {"type": "reasoning.text", "format": CLAUDE, "index": 0}
+SEALED = {"type": "reasoning.encrypted", "data": "T1BBUVVF", "id": "rs_1", "format": OPENAI, "index": 0}
 GEMINI_CALL = {**CALL, "extra_content": {"google": {"thought_signature": "R0VNSU5J"}}}
 
 # Shape: (the stream's deltas, the fields that the assistant's message must carry back, the call that goes back)
@@ -128,8 +132,78 @@ SHAPES: dict[str, tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any]]] =
         {"reasoning_content": "Let me think."},
         CALL,
     ),
+    "gemini, signed call": ([{"reasoning_content": "Hm."}], {"reasoning_content": "Hm."}, GEMINI_CALL),
+    "anthropic, the closing block repeats the text": (
+        [
+            {"reasoning_details": [{**TEXT, "text": "I look "}]},
+            {"reasoning_details": [{**TEXT, "text": "it up."}]},
+            {"reasoning_details": [{**TEXT, "text": "I look it up.", "signature": "U0lHTkVE"}]},
+        ],
+        {"reasoning_details": [{**TEXT, "text": "I look it up.", "signature": "U0lHTkVE"}]},
+        CALL,
+    ),
+    "anthropic, blocks between text": (
+        [
+            {
+                "reasoning": "I look ",
+                "reasoning_details": [{**TEXT, "text": "I look ", "signature": "UzE="}],
+            },
+            {"content": "Wait. "},
+            {
+                "reasoning": "it up.",
+                "reasoning_details": [{**TEXT, "text": "it up.", "index": 2}],
+            },
+            {"reasoning_details": [{**TEXT, "signature": "UzI=", "index": 2}]},
+        ],
+        {
+            "reasoning_details": [
+                {**TEXT, "text": "I look ", "signature": "UzE="},
+                {**TEXT, "text": "it up.", "signature": "UzI=", "index": 2},
+            ]
+        },
+        CALL,
+    ),
+    "anthropic, redacted": (
+        [{"reasoning_details": [{"type": "reasoning.encrypted", "data": "UkVE", "format": CLAUDE, "index": 0}]}],
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "UkVE", "format": CLAUDE, "index": 0}]},
+        CALL,
+    ),
+    "openai, two items": (
+        [{"reasoning_details": [SEALED]}, {"reasoning_details": [{**SEALED, "data": "T1RIRVI=", "id": "rs_2"}]}],
+        {"reasoning_details": [SEALED, {**SEALED, "data": "T1RIRVI=", "id": "rs_2"}]},
+        CALL,
+    ),
+    "forms that take turns": (
+        [
+            {"reasoning": "Let me "},
+            {"reasoning_details": [{"type": "reasoning.text", "text": "Let me ", "format": GEMINI, "index": 0}]},
+            {"reasoning": "think."},
+            {"reasoning_details": [{"type": "reasoning.text", "text": "think.", "format": GEMINI, "index": 0}]},
+        ],
+        {
+            "reasoning_details": [
+                {"type": "reasoning.text", "text": "Let me think.", "format": GEMINI, "index": 0},
+            ]
+        },
+        CALL,
+    ),
+    "two names at once": (
+        [{"reasoning": text, "reasoning_content": text} for text in ("Let me ", "think.")],
+        {"reasoning_content": "Let me think."},
+        CALL,
+    ),
     "plain": ([{"reasoning": "Let me "}, {"reasoning": "think."}], {"reasoning": "Let me think."}, CALL),
 }
+SHOWN = {
+    "gemini": "Hm.",
+    "gemini, signed call": "Hm.",
+    "openai": "Planning.",
+    "openai, encrypted only": None,
+    "openai, two items": None,
+    "anthropic, redacted": None,
+    **{name: "I look it up." for name in SHAPES if name.startswith("anthropic") and "redacted" not in name},
+}
+"""What of each shape can be read, unless it is "Let me think."."""
 REASONING = ("reasoning", "reasoning_content", "reasoning_details")
 
 
@@ -160,49 +234,87 @@ def answer(chat: Any, shape: Any) -> Reply:
     return streamed(shape[0], shape[2]) if chat.streams else whole(shape[1], shape[2])
 
 
-def sent_back(gateway: LocalGateway) -> dict[str, Any]:
+def sent_back(gateway: LocalGateway) -> list[dict[str, Any]]:
     messages = gateway.chat_requests[-1].json["messages"]
-    found: dict[str, Any] = next(message for message in messages if message["role"] == "assistant")
+    return [message for message in messages if message["role"] == "assistant"]
+
+
+def check(gateway: LocalGateway, shape: Any, count: int, why: str = "") -> None:
+    call = {name: value for name, value in shape[2].items() if name != "index"}
+    sent = sent_back(gateway)
+    reasoning = [{name: message[name] for name in REASONING if name in message} for message in sent]
+    assert reasoning == [shape[1]] * count, why
+    assert [message["tool_calls"] for message in sent] == [[call]] * count, why
+
+
+def through_memory(history: list[ChatMessage]) -> list[ChatMessage]:
+    memory = ChatMemoryBuffer.from_defaults(token_limit=5000)
+    memory.put_messages(history)
+    return memory.get()
+
+
+async def through_new_memory(history: list[ChatMessage]) -> list[ChatMessage]:
+    memory = Memory.from_defaults(session_id="one", token_limit=5000)
+    await memory.aput_messages(history)
+    found: list[ChatMessage] = await memory.aget()
+    await memory.sql_store._async_engine.dispose()  # the framework has no close
     return found
 
 
-def check(message: dict[str, Any], shape: Any) -> None:
-    assert {name: message[name] for name in REASONING if name in message} == shape[1]
-    assert message["tool_calls"] == [{name: value for name, value in shape[2].items() if name != "index"}]
+async def through_context(history: list[ChatMessage]) -> list[ChatMessage]:
+    agent = FunctionAgent(tools=[weather], llm=KiloCode())
+    context: Context[Any] = Context(agent)
+    await context.store.set("scratchpad", history)
+    stored = json.loads(json.dumps(context.to_dict(serializer=JsonSerializer())))
+    restored = Context.from_dict(agent, stored, serializer=JsonSerializer())
+    found: list[ChatMessage] = await restored.store.get("scratchpad")
+    return found
 
 
-def through_memory(message: ChatMessage) -> ChatMessage:
-    memory = ChatMemoryBuffer.from_defaults(token_limit=5000)
-    memory.put(message)
-    return memory.get()[0]
-
-
-WAYS: dict[str, Callable[[ChatMessage], ChatMessage]] = {
-    "as it is": lambda message: message,
-    "pickled": lambda message: pickle.loads(pickle.dumps(message)),
-    "JSON": lambda message: ChatMessage.model_validate_json(message.model_dump_json()),
-    "dict": lambda message: ChatMessage(**json.loads(json.dumps(message.model_dump()))),
-    "copied": lambda message: message.model_copy(deep=True),
+WAYS: dict[str, Callable[[list[ChatMessage]], Any]] = {
+    "as it is": list,
+    "pickled": lambda history: pickle.loads(pickle.dumps(history)),
+    "JSON": lambda history: [ChatMessage.model_validate_json(one.model_dump_json()) for one in history],
+    "dict": lambda history: [ChatMessage(**json.loads(json.dumps(one.model_dump()))) for one in history],
+    "copied": lambda history: [one.model_copy(deep=True) for one in history],
     "chat memory": through_memory,
+    "memory": through_new_memory,
+    "context": through_context,
 }
 
 
-@pytest.mark.parametrize("way", list(WAYS))
-async def test_the_next_turn_carries_the_thinking_as_it_came(
-    chat: Any, make_llm: Any, gateway: LocalGateway, shape: Any, way: str
-) -> None:
-    llm = make_llm(model="openai/gpt-5.4")
-    gateway.script(answer(chat, shape))
-    question = ChatMessage(role="user", content="Weather in Oslo?")
-    message = WAYS[way]((await chat(llm, [question]))[-1].message)
+async def test_three_turns_go_back_as_they_came(chat: Any, make_llm: Any, gateway: LocalGateway, shape: Any) -> None:
+    llm = make_llm()
     result = ChatMessage(role="tool", content="4 degrees", additional_kwargs={"tool_call_id": "call_1"})
-    await chat(llm, [question, message, result])
-    check(sent_back(gateway), shape)
-    assert gateway.chat_requests[-1].json["messages"][-1] == {
-        "role": "tool",
-        "content": "4 degrees",
-        "tool_call_id": "call_1",
-    }
+    history = [ChatMessage(role="user", content="Weather in Oslo?")]
+    for turn in range(3):
+        gateway.script(answer(chat, shape))
+        message = (await chat(llm, list(history)))[-1].message
+        check(gateway, shape, turn)
+        history += [message, result]
+    before = copy.deepcopy(history)
+    for name, way in WAYS.items():
+        kept = way(history)
+        kept = await kept if inspect.isawaitable(kept) else kept
+        await chat(llm, kept)
+        check(gateway, shape, 3, name)
+        sent = gateway.chat_requests[-1].json["messages"][-1]
+        assert sent == {"role": "tool", "content": "4 degrees", "tool_call_id": "call_1"}, name
+    assert history == before
+
+
+@pytest.mark.parametrize("name", SHAPES)
+async def test_what_can_be_read_is_shown_once(chat: Any, llm: KiloCode, gateway: LocalGateway, name: str) -> None:
+    gateway.script(answer(chat, SHAPES[name]))
+    responses = await chat(llm)
+    shown = SHOWN.get(name, "Let me think.")
+    (block,) = [block for block in responses[-1].message.blocks if block.block_type == "thinking"]
+    assert block.content == shown
+    assert block.additional_information == SHAPES[name][1]
+    if chat.streams:
+        deltas = [response.additional_kwargs.get("thinking_delta", "") for response in responses]
+        assert "".join(deltas) == (shown or "")
+        assert "" not in [delta for delta in deltas[:1] if shown]
 
 
 def weather(city: str) -> str:
@@ -227,19 +339,6 @@ async def test_an_agent_of_three_turns(make_llm: Any, gateway: LocalGateway, sha
     assert [message["tool_calls"][0]["id"] for message in last] == ["call_1", "call_2"]
 
 
-async def test_a_context_through_json(make_llm: Any, gateway: LocalGateway, shape: Any) -> None:
-    llm = make_llm()
-    agent = FunctionAgent(tools=[weather], llm=llm)
-    gateway.script(streamed(shape[0], shape[2]))
-    *_, last = llm.stream_chat([ChatMessage(role="user", content="Weather in Oslo?")])
-    context: Context[Any] = Context(agent)
-    await context.store.set("scratchpad", [last.message])
-    stored = json.loads(json.dumps(context.to_dict(serializer=JsonSerializer())))
-    restored = Context.from_dict(agent, stored, serializer=JsonSerializer())
-    llm.chat(await restored.store.get("scratchpad"))
-    check(sent_back(gateway), shape)
-
-
 @pytest.mark.usefixtures("memory_swept")
 async def test_memory_of_agents(make_llm: Any, gateway: LocalGateway, shape: Any) -> None:
     gateway.script(streamed(shape[0], shape[2]), streamed([], None, "Cold."))
@@ -248,13 +347,8 @@ async def test_memory_of_agents(make_llm: Any, gateway: LocalGateway, shape: Any
     await agent.run("Weather in Oslo?", memory=memory)
     gateway.script(streamed([], None, "You are welcome."))
     await agent.run("Thanks!", memory=memory)
-    check(sent_back(gateway), shape)
-
-
-def test_reasoning_shown_once_although_it_came_in_two_forms(make_llm: Any, gateway: LocalGateway) -> None:
-    gateway.script(streamed(SHAPES["anthropic"][0], None, "Done."))
-    *_, last = make_llm().stream_chat([ChatMessage(role="user", content="Hi.")])
-    assert [block.content for block in last.message.blocks if block.block_type == "thinking"] == ["I look it up."]
+    (sent, _) = sent_back(gateway)
+    assert {name: sent[name] for name in REASONING if name in sent} == shape[1]
 
 
 def test_thoughts_of_other_makers_go_as_text(llm: KiloCode, gateway: LocalGateway) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,6 +72,16 @@ ODD_STREAMS: dict[str, list[list[dict[str, Any]]]] = {
         [piece(0, "c1", "add", '{"a": 1}')],
         [piece(0, "c2", "add", '{"a": 2}')],
     ],
+    "ids and no index, interleaved": [
+        [piece(None, "c1", "add", "")],
+        [piece(None, "c2", "add", "")],
+        [piece(None, "c1", arguments='{"a": ')],
+        [piece(None, "c2", arguments='{"a": ')],
+        [piece(None, "c1", arguments="1}"), piece(None, "c2", arguments="2}")],
+    ],
+    "all at index 0, in one chunk": [
+        [piece(0, "c1", "add", '{"a": 1}'), piece(0, "c2", "add", '{"a": 2}')],
+    ],
     "index as a string": [
         [piece("0", "c1", "add", '{"a": 1}')],
         [piece("1", "c2", "add", '{"a": ')],
@@ -124,11 +135,141 @@ async def test_one_call_only_unless_parallel_ones_are_allowed(
             assert [call["id"] for call in response.message.additional_kwargs["tool_calls"]] == expected
 
 
-@pytest.mark.parametrize("arguments", ["not JSON", '{"a": 1', "[1, 2]", '"text"', "null"])
-def test_arguments_that_are_no_object_do_not_crash(llm: KiloCode, gateway: LocalGateway, arguments: str) -> None:
-    gateway.script(Reply.text("", tool_calls=[{"id": "c1", "name": "add", "arguments": arguments}]))
-    response = llm.chat_with_tools([TOOL], user_msg="Add.")
-    assert [call.tool_kwargs for call in llm.get_tool_calls_from_response(response)] == [{}]
+BROKEN = [
+    "not JSON",
+    '{"path": "/tmp/fi',
+    '{"path": "/tmp/file", "mo',
+    '{"path": "/tmp/file"',
+    "[1, 2]",
+    '"/tmp/file"',
+    "[" * 9_999,
+]
+
+
+def called(arguments: str, *, finish_reason: str = "tool_calls", name: str = "remove") -> Reply:
+    return Reply.text("", tool_calls=[{"id": "c1", "name": name, "arguments": arguments}], finish_reason=finish_reason)
+
+
+async def chat_with_tools(way: str, llm: KiloCode, tools: list[Any]) -> ChatResponse:
+    answer = getattr(llm, way)(tools, user_msg="Remove the file.")
+    if way.startswith("a"):
+        answer = await answer
+    if way.startswith("a") and "stream" in way:
+        return [response async for response in answer][-1]
+    found: ChatResponse = list(answer)[-1] if "stream" in way else answer
+    return found
+
+
+WAYS = ["chat_with_tools", "achat_with_tools", "stream_chat_with_tools", "astream_chat_with_tools"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("arguments", BROKEN, ids=range(len(BROKEN)))
+async def test_a_call_without_whole_arguments_names_no_tool(
+    llm: KiloCode, gateway: LocalGateway, way: str, arguments: str
+) -> None:
+    gateway.script(called(arguments))
+    response = await chat_with_tools(way, llm, [TOOL])
+    (call,) = llm.get_tool_calls_from_response(response)
+    assert (call.tool_id, call.tool_kwargs) == ("c1", {})
+    assert call.tool_name == "remove (not called: its arguments are no complete JSON object)"
+    # So it is when the message alone was kept.
+    assert llm.get_tool_calls_from_response(ChatResponse(message=response.message)) == [call]
+    await llm.achat([response.message, ChatMessage(role="tool", content="?", additional_kwargs={"tool_call_id": "c1"})])
+    sent = gateway.chat_requests[-1].json["messages"][0]
+    assert sent["tool_calls"][0]["function"] == {"name": "remove", "arguments": arguments}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("arguments", ["", "{}", " ", "null"])
+async def test_a_call_without_arguments_is_one(llm: KiloCode, gateway: LocalGateway, way: str, arguments: str) -> None:
+    gateway.script(called(arguments))
+    response = await chat_with_tools(way, llm, [TOOL])
+    (call,) = llm.get_tool_calls_from_response(response)
+    assert (call.tool_name, call.tool_kwargs) == ("remove", {})
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_last_call_whose_arguments_never_came_is_cut(llm: KiloCode, gateway: LocalGateway, way: str) -> None:
+    gateway.script(called("", finish_reason="length"))
+    (call,) = llm.get_tool_calls_from_response(await chat_with_tools(way, llm, [TOOL]))
+    assert call.tool_name.startswith("remove (not called")
+
+
+class Shelf:
+    """Files, with a tool that removes one, or all of them."""
+
+    def __init__(self) -> None:
+        self.removed: list[tuple[Any, ...]] = []
+
+    def tools(self) -> list[FunctionTool]:
+        def remove(path: str = "/") -> str:
+            """Remove a file, or all of them."""
+            self.removed.append((path,))
+            return "gone"
+
+        def anything(**what: Any) -> str:
+            """Do anything."""
+            self.removed.append((what,))
+            return "done"
+
+        return [FunctionTool.from_defaults(remove), FunctionTool.from_defaults(anything)]
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("name", ["remove", "anything"])
+@pytest.mark.parametrize(
+    ("finish_reason", "arguments"),
+    [
+        ("length", ""),
+        ("length", '{"path": "/tmp/fi'),
+        ("length", '{"path": "/tmp/file", "mo'),
+        ("tool_calls", '{"path": "/tmp/fi'),
+        ("tool_calls", "path is /tmp/file"),
+    ],
+)
+async def test_no_agent_runs_a_tool_with_half_its_arguments(  # noqa: PLR0917
+    llm: KiloCode, gateway: LocalGateway, streaming: bool, name: str, finish_reason: str, arguments: str
+) -> None:
+    shelf = Shelf()
+    gateway.script(
+        called(arguments, finish_reason=finish_reason, name=name),
+        called('{"path": "/tmp/file"}', name="remove"),
+        Reply.text("It is gone."),
+    )
+    agent = FunctionAgent(tools=[*shelf.tools()], llm=llm, streaming=streaming)
+    assert str(await agent.run("Remove the file.")) == "It is gone."
+    assert shelf.removed == [("/tmp/file",)]
+    _, first, told, *_ = gateway.chat_requests[-1].json["messages"]
+    assert first["tool_calls"][0]["function"]["arguments"] == (arguments or "{}")
+    assert (told["role"], told["tool_call_id"]) == ("tool", "c1")
+    assert f"Tool {name} (not called: its arguments are no complete JSON object) not found" in told["content"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_predict_and_call_calls_nothing_with_half_its_arguments(
+    llm: KiloCode, gateway: LocalGateway, is_async: bool
+) -> None:
+    shelf = Shelf()
+    gateway.script(called('{"path": "/tmp/fi', finish_reason="length"), called('{"path": "/tmp/file"}'))
+    for said in ("Encountered error: The tool was remove (not called: ", "gone"):
+        if is_async:
+            answer = await llm.apredict_and_call(shelf.tools(), user_msg="Remove it.")
+        else:
+            answer = llm.predict_and_call(shelf.tools(), user_msg="Remove it.")
+        assert str(answer).startswith(said)
+        offered = [tool["function"]["name"] for tool in gateway.chat_requests[-1].json["tools"]]
+        assert offered == ["remove", "anything"]
+    assert shelf.removed == [("/tmp/file",)]
+
+
+def test_a_growing_call_shows_what_has_come(llm: KiloCode, gateway: LocalGateway) -> None:
+    gateway.script(stream([[piece(0, "c1", "add", '{"text": "on')], [piece(0, arguments='e"}')]]))
+    grown = [
+        llm.get_tool_calls_from_response(response)[0].tool_kwargs
+        for response in llm.stream_chat_with_tools([TOOL], user_msg="Add.")
+    ]
+    assert grown == [{"text": "on"}, {"text": "one"}, {"text": "one"}]
 
 
 def test_line_breaks_inside_strings_are_taken(llm: KiloCode, gateway: LocalGateway) -> None:
@@ -187,12 +328,21 @@ def test_no_tool_choice_without_tools(llm: KiloCode, gateway: LocalGateway) -> N
         assert not {"tools", "tool_choice"} & set(request.json)
 
 
-def test_the_history_is_not_added_to(llm: KiloCode) -> None:
+async def test_the_history_is_not_added_to(llm: KiloCode, gateway: LocalGateway) -> None:
     history = [ChatMessage(role="user", content="Hello."), ChatMessage(role="assistant", content="Hi.")]
+    before = copy.deepcopy(history)
+    call = Reply.text("", tool_calls=[{"id": "c1", "name": "add", "arguments": '{"a": 1}'}])
     for _ in range(2):
+        gateway.script(*[call] * 6)
         llm.chat_with_tools([TOOL], user_msg="Add.", chat_history=history)
+        await llm.achat_with_tools([TOOL], user_msg="Add.", chat_history=history)
+        list(llm.stream_chat_with_tools([TOOL], user_msg="Add.", chat_history=history))
+        async for _ in await llm.astream_chat_with_tools([TOOL], user_msg="Add.", chat_history=history):
+            pass
         llm.predict_and_call([TOOL], user_msg="Add 1 and 2.", chat_history=history)
-    assert len(history) == 2
+        await llm.apredict_and_call([TOOL], user_msg="Add 1 and 2.", chat_history=history)
+    assert history == before
+    assert {len(request.json["messages"]) for request in gateway.chat_requests} == {3}
 
 
 async def test_predict_and_call(llm: KiloCode, gateway: LocalGateway) -> None:
