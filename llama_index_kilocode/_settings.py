@@ -127,6 +127,7 @@ class KiloCodeSettings(TypedDict, total=False):
     total_timeout: float | None
     max_retries: int
     fallback_models: list[str] | None
+    check_inputs: bool
     mode: str | None
     task_id: str | None
     default_headers: dict[str, str] | None

@@ -25,8 +25,9 @@ FRAMEWORKS = ("langchain", "langchain_core", "langchain_openai", "langgraph", "l
 ARROWS: dict[str, set[str]] = {
     "__main__": {"doctor", "transport", "catalog", "local", "_version"},
     "doctor": {"transport", "catalog"},
-    "transport": {"catalog", "fallbacks", "options", "streams"},
+    "transport": {"catalog", "fallbacks", "inputs", "options", "streams"},
     "fallbacks": {"errors"},
+    "inputs": {"errors", "models", "model_map"},
     "options": {"config", "models", "policy", "wire"},
     "streams": {"usage", "wire", "sse", "http"},
     "catalog": {"cache", "models", "bundled", "listing", "model_map", "discovery"},
