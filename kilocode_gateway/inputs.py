@@ -90,10 +90,12 @@ def check_inputs(
     """
     messages = body.get("messages")
     parts = list(parts_in(messages)) if isinstance(messages, list) else []
-    # What stands in extra_body takes the place of what is looked at here.
-    if not parts or {"model", "messages", "plugins"} & set(body.get("extra_body") or ()):
+    if not parts:
         return
-    files_as_they_are = _wants_native_files(body.get("plugins"))
+    extra = body.get("extra_body")
+    # They are merged in last.
+    plugins = extra["plugins"] if isinstance(extra, Mapping) and "plugins" in extra else body.get("plugins")
+    files_as_they_are = _wants_native_files(plugins)
     first: tuple[ModelInfo, Part] | None = None
     for model in models:
         info = catalog.get(model)

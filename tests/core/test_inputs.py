@@ -184,9 +184,10 @@ def test_fallback_models_that_take_none_either_are_told(known: LocalGateway) -> 
         transport_to(known).complete(body("acme/text", IMAGE, fallback_models=["acme/short-form"]))
 
 
-@pytest.mark.parametrize("extra", [{"model": "acme/eyes"}, {"messages": []}, {"plugins": []}])
-def test_what_extra_body_replaces_is_not_judged(known: LocalGateway, extra: dict[str, Any]) -> None:
-    transport_to(known).complete(body("acme/text", IMAGE, extra_body=extra))
+def test_plugins_in_extra_body_count_as_they_are_sent(known: LocalGateway) -> None:
+    assert transport_to(known).complete(body("acme/text", PDF, plugins=NATIVE, extra_body={"plugins": []})).text
+    with pytest.raises(ConfigurationError, match="takes no files as they are"):
+        transport_to(known).complete(body("acme/text", PDF, extra_body={"plugins": NATIVE}))
 
 
 async def test_nothing_is_fetched_and_nothing_refused_where_no_list_is_at_hand(
