@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Never, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Never, Self, TypedDict, Unpack
 
 from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -201,6 +201,22 @@ class KiloCodeFIM(LLM):
         super().__init__(**given)
         self._link = link
         self._link.transport(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _check_values({name: value})
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Give a copy with some settings changed.
+
+        Raises:
+            ConfigurationError: If one of them cannot be used, or is none of the class's settings.
+
+        """
+        changes = update or {}
+        check_few(changes, type(self).model_fields, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
+        _check_values(changes)
+        return super().model_copy(update=changes, deep=deep)
 
     @classmethod
     def class_name(cls) -> str:

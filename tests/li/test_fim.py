@@ -103,8 +103,12 @@ async def test_max_tokens_outside_the_limits_is_refused(
         make_fim(max_tokens=tokens)
     with pytest.raises(ours.ConfigurationError, match=words):
         await fill(make_fim(), BEFORE, max_tokens=tokens)
-    with pytest.raises(ours.ConfigurationError, match=words):
-        await fill(make_fim().model_copy(update={"max_tokens": tokens}), BEFORE)
+    for wrong in (
+        lambda: make_fim().model_copy(update={"max_tokens": tokens}),
+        lambda: setattr(make_fim(), "max_tokens", tokens),
+    ):
+        with pytest.raises(ours.ConfigurationError, match=words):
+            wrong()
     assert gateway.requests == []
 
 
@@ -124,6 +128,8 @@ async def test_unknown_names_are_refused(
         make_fim(**{name: 1})
     with pytest.raises(ours.UnknownSettingError, match=words):
         await fill(make_fim(), BEFORE, **{name: 1})
+    with pytest.raises(ours.UnknownSettingError, match=words):
+        make_fim().model_copy(update={name: 1})
     assert gateway.requests == []
 
 
