@@ -176,6 +176,11 @@ class ModelInfo:
         )
 
     @property
+    def tells_inputs(self) -> bool:
+        """Whether the gateway told what goes in; where it did not, text alone is put down."""
+        return self.input_modalities != ("text",) or _tells_inputs(_mapping(self.raw.get("architecture")))
+
+    @property
     def supports_vision(self) -> bool:
         """Whether images go in."""
         return "image" in self.input_modalities
@@ -309,6 +314,10 @@ def _modalities(architecture: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple
     inputs = _words(architecture.get("input_modalities")) or _words(before.split("+"))
     outputs = _words(architecture.get("output_modalities")) or _words(after.split("+"))
     return inputs or ("text",), outputs or ("text",)
+
+
+def _tells_inputs(architecture: Mapping[str, Any]) -> bool:
+    return bool(_words(architecture.get("input_modalities")) or _text(architecture.get("modality")).partition("->")[0])
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

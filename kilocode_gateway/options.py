@@ -23,6 +23,7 @@ TASK_HEADER = "X-KILOCODE-TASKID"
 class CallOptions:
     """The settings of one call that are no fields of its request; `wire.OPTIONS` tells what each does."""
 
+    check_inputs: bool = True
     fallback_models: tuple[str, ...] = ()
     first_token_timeout: float | None = None
     total_timeout: float | None = None
@@ -38,6 +39,7 @@ class CallOptions:
 
         """
         return cls(
+            check_inputs=_switch(settings.get("check_inputs"), "check_inputs"),
             fallback_models=_models(settings.get("fallback_models")),
             first_token_timeout=seconds_of(settings.get("first_token_timeout"), "first_token_timeout"),
             total_timeout=seconds_of(settings.get("total_timeout"), "total_timeout"),
@@ -60,6 +62,15 @@ class CallOptions:
 def without_options(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Give the settings that are fields of the request."""
     return {name: value for name, value in settings.items() if name not in OPTIONS}
+
+
+def _switch(given: object, name: str) -> bool:
+    if given is None:
+        return True
+    if not isinstance(given, bool):
+        msg = f"{name} must be True or False, got {given!r:.80}."
+        raise ConfigurationError(msg)
+    return given
 
 
 def _models(given: object) -> tuple[str, ...]:

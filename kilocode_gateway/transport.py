@@ -28,6 +28,7 @@ from kilocode_gateway.errors import (
 )
 from kilocode_gateway.fallbacks import another_may_help, told
 from kilocode_gateway.http import Call, aopen_answer, open_answer
+from kilocode_gateway.inputs import check_inputs
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
 from kilocode_gateway.options import CallOptions, without_options
 from kilocode_gateway.policy import Deadline, RetryPolicy, timeouts_of
@@ -278,6 +279,9 @@ class Transport:
             raise self.errors.get(ConfigurationError, ConfigurationError)(msg)
         request = _Request(method, path, without_options(body), options, deadline, stream=stream)
         models = (request.model, *options.fallback_models)
+        if path == CHAT and options.check_inputs:
+            refused = self.errors.get(ConfigurationError, ConfigurationError)
+            check_inputs(body, models, Catalog.at_hand(self.config), refused)
         failed: list[dict[str, Any]] = []
         for position, model in enumerate(models, start=1):
             request.failed, request.may_fall_back = tuple(failed), position < len(models)

@@ -68,6 +68,10 @@ class GatewayChatModel(Carried, TracedChatModel):
     """Models to ask, in this order, when the one before fails: its provider is down or overloaded, or it is retired.
     Only before the first token. `response_metadata` then has `fallback_model`, the one that was asked in the end, and
     `failed_models`. It is done here: the gateway deletes OpenRouter's `models` list (server source, 2026)."""
+    check_inputs: bool = True
+    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the catalog
+    at hand. No request is made for it, and what is not certain is sent: files, auto models, models that the catalog
+    does not know."""
     mode: Mode | None = None
     """What the request is for, such as `plan` or `code`: the hint by which `kilo-auto/frontier`, and older gateways'
     `kilo/auto`, choose between models. Sent as the header `x-kilocode-mode` (server source, 2026)."""
@@ -163,6 +167,8 @@ class GatewayChatModel(Carried, TracedChatModel):
     @property
     def _default_params(self) -> dict[str, Any]:
         set_fields = {name: value for name in REQUEST_FIELDS if (value := getattr(self, name)) is not None}
+        if self.check_inputs:  # as ever, so traces and caches need not know
+            set_fields.pop("check_inputs", None)
         stop = {"stop": self.stop} if self.stop else {}
         return {"model": self.model_name, **set_fields, **stop, **self.model_kwargs}
 

@@ -17,7 +17,7 @@ from kilocode_gateway import __version__, wire
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
-from kilocode_gateway.wire.fim import USUAL_TOKENS, check_fim, fim_body
+from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
 from langchain_kilocode._connection import OnGateway
 from langchain_kilocode._replies import PROVIDER, reply_metadata
 from langchain_kilocode._tokens import token_ids
@@ -130,7 +130,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
         ```
     """
 
-    model: str = "mistralai/codestral-2508"
+    model: str = USUAL_MODEL
     """The model, in any reference form. The chat models' list does not say which ones fill gaps."""
     suffix: str | None = None
     """The text after the gap."""

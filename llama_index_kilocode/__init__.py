@@ -17,7 +17,9 @@ if _missing():
         name=__name__,
     )
 
+from llama_index_kilocode._register import register
 from llama_index_kilocode.embeddings import KiloCodeEmbedding
+from llama_index_kilocode.fim import KiloCodeFIM
 from llama_index_kilocode.llms import KiloCode
 
-__all__ = ["KiloCode", "KiloCodeEmbedding"]
+__all__ = ["KiloCode", "KiloCodeEmbedding", "KiloCodeFIM", "register"]

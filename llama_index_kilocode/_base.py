@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, Unpack
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -30,6 +30,27 @@ FALLBACK_CONTEXT_WINDOW = 128_000
 """Tokens that a model is taken to hold when the catalog does not know it: what nearly all current models hold."""
 
 
+class Linked(Protocol):
+    """The settings that say how to reach the gateway."""
+
+    api_key: str | Callable[[], str] | None
+    api_base: str | None
+    organization_id: str | None
+    feature: str | None
+    timeout: Any
+    max_retries: int
+    default_headers: dict[str, str] | None
+
+
+def _resolved(setting: Callable[[str], Any]) -> GatewayConfig:
+    return GatewayConfig.resolve(
+        api_key=setting("api_key"),
+        base_url=setting("api_base"),
+        organization_id=setting("organization_id"),
+        feature=setting("feature"),
+    )
+
+
 class Link:
     """What an LLM holds beside its settings: the user's HTTP clients, and the key as it was found.
 
@@ -44,21 +65,39 @@ class Link:
         # One pair, so that no thread sees the settings of one copy with the configuration of another.
         self._found: tuple[tuple[Any, ...], GatewayConfig] | None = None
 
-    def config(
-        self,
-        api_key: str | Callable[[], str] | None,
-        api_base: str | None,
-        organization_id: str | None,
-        feature: str | None,
-    ) -> GatewayConfig:
-        """Give the configuration of these settings; the environment is read once for each."""
-        asked, found = (api_key, api_base, organization_id, feature), self._found
+    @classmethod
+    def take(cls, settings: dict[str, Any]) -> Link:
+        """Take the clients out of a constructor's settings, and fill in how the gateway is reached.
+
+        That comes from the environment where it was not given. A key from the environment is left there.
+        """
+        link = cls(settings.pop("http_client", None), settings.pop("async_http_client", None))
+        config = _resolved(settings.get)
+        key = config.api_key
+        settings["api_key"] = None if key is None or config.api_key_from_env else key.given()
+        settings["api_base"], settings["organization_id"] = config.base_url, config.organization_id
+        settings["feature"] = config.feature
+        return link
+
+    def config(self, llm: Linked) -> GatewayConfig:
+        """Give the configuration of the settings as they are now; the environment is read once for each."""
+        asked, found = (llm.api_key, llm.api_base, llm.organization_id, llm.feature), self._found
         if found is None or found[0] != asked:
-            config = GatewayConfig.resolve(
-                api_key=api_key, base_url=api_base, organization_id=organization_id, feature=feature
-            )
-            found = self._found = (asked, config)
+            found = self._found = (asked, _resolved(vars(llm).get))
         return found[1]
+
+    def transport(self, llm: Linked, call: Mapping[str, Any] | None = None) -> Transport:
+        """Give the way to the gateway under the settings as they are now, and a call's own; nothing is opened."""
+        call = call or {}
+        return Transport(
+            self.config(llm),
+            timeout=call.get("timeout", llm.timeout),
+            max_retries=llm.max_retries,
+            errors=OPENAI_ERRORS,
+            http_client=self.http_client,
+            http_async_client=self.http_async_client,
+            headers={**(llm.default_headers or {}), **(call.get("extra_headers") or {})},
+        )
 
     def __copy__(self) -> Link:
         return Link(self.http_client, self.http_async_client)
@@ -130,6 +169,9 @@ class GatewayLLM(OpenAILike):
     fallback_models: list[str] | None = None
     """Models to ask, in this order, when the one before fails: its provider is down or overloaded, or it is retired.
     Only before the first token. `additional_kwargs` of the response then has `fallback_model` and `failed_models`."""
+    check_inputs: bool = True
+    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the catalog
+    at hand. No request is made for it, and what is not certain is sent."""
     mode: str | None = None
     """What the request is for, such as `plan` or `code`: a hint for `kilo-auto/frontier` (server source, 2026)."""
     task_id: str | None = None
@@ -153,18 +195,8 @@ class GatewayLLM(OpenAILike):
 
     def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
         given: dict[str, Any] = {"model": model, **settings}
-        link = Link(given.pop("http_client", None), given.pop("async_http_client", None))
         fields = split(given, type(self).model_fields)
-        config = GatewayConfig.resolve(
-            api_key=fields.get("api_key"),
-            base_url=fields.get("api_base"),
-            organization_id=fields.get("organization_id"),
-            feature=fields.get("feature"),
-        )
-        key = config.api_key
-        fields["api_key"] = None if key is None or config.api_key_from_env else key.given()
-        fields["api_base"], fields["organization_id"] = config.base_url, config.organization_id
-        fields["feature"] = config.feature
+        link = Link.take(fields)
         if not fields.get("is_chat_model", True):
             raise ConfigurationError("The gateway has chat models only: leave is_chat_model out, or set it to True.")
         CallOptions.read({**fields, **fields["additional_kwargs"]})
@@ -219,20 +251,10 @@ class GatewayLLM(OpenAILike):
         return Catalog.at_hand(self._config()).get(self.model)
 
     def _config(self) -> GatewayConfig:
-        return self._link.config(self.api_key, self.api_base, self.organization_id, self.feature)
+        return self._link.config(self)
 
-    def _transport(self, call: dict[str, Any] | None = None) -> Transport:
-        """Give the way to the gateway under the current settings; nothing is opened by that."""
-        call = call or {}
-        return Transport(
-            self._config(),
-            timeout=call.get("timeout", self.timeout),
-            max_retries=self.max_retries,
-            errors=OPENAI_ERRORS,
-            http_client=self._link.http_client,
-            http_async_client=self._link.http_async_client,
-            headers={**(self.default_headers or {}), **(call.get("extra_headers") or {})},
-        )
+    def _transport(self, call: Mapping[str, Any] | None = None) -> Transport:
+        return self._link.transport(self, call)
 
     def _request(self, messages: Sequence[ChatMessage], call: dict[str, Any]) -> tuple[Transport, dict[str, Any]]:
         """Build a request: the call's settings win over `additional_kwargs`, and those over the fields.

@@ -9,6 +9,7 @@ import mimetypes
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from llama_index.core.base.llms.types import (
     AudioBlock,
@@ -86,7 +87,7 @@ def to_wire(messages: Iterable[ChatMessage]) -> list[dict[str, Any]]:
     """Give the messages as dicts, in the shape that the gateway takes.
 
     A text-only message has its text (`message.content`) as content; any other has a list of parts. A `CachePoint`
-    becomes `cache_control` on the part before it, which may be the end of the message before.
+    becomes `cache_control` on the part before it, which may be the end of a message before.
 
     Args:
         messages: The conversation, in order.
@@ -142,14 +143,22 @@ def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
 
 
 def _mark(parts: list[dict[str, Any]], earlier: Sequence[dict[str, Any]], control: dict[str, Any]) -> None:
-    if parts:
-        parts[-1]["cache_control"] = control
-    elif earlier:
-        before = earlier[-1]
-        if isinstance(before["content"], str):
-            before["content"] = [{"type": "text", "text": before["content"]}]
-        if before["content"]:
-            before["content"][-1]["cache_control"] = control
+    """Mark the last part that can be: providers refuse a mark on an empty text, and tool calls have no parts."""
+    if _mark_last(parts, control):
+        return
+    for message in reversed(earlier):
+        content = message["content"]
+        found = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+        if _mark_last(found, control):
+            message["content"] = found
+            return
+
+
+def _mark_last(parts: list[dict[str, Any]], control: dict[str, Any]) -> bool:
+    last = next((part for part in reversed(parts) if part["type"] != "text" or part["text"]), None)
+    if last is not None:
+        last["cache_control"] = control
+    return last is not None
 
 
 def _cache_control(block: CachePoint) -> dict[str, Any]:
@@ -191,7 +200,7 @@ def _legacy_calls(extra: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _parts(block: Any, role: str) -> list[dict[str, Any]]:
-    make = _MAKERS.get(type(block))
+    make = next((_MAKERS[kind] for kind in type(block).__mro__ if kind in _MAKERS), None)
     if make is not None:
         return [make(block)]
     if isinstance(block, CitableBlock):
@@ -224,21 +233,22 @@ def _video(block: VideoBlock) -> dict[str, Any]:
 
 def _document(block: DocumentBlock) -> dict[str, Any]:
     name = _file_name(block)
-    if block.url:
-        return {"type": "file", "file": {"filename": name, "file_data": block.url}}
-    mimetype = block.document_mimetype or mimetypes.guess_type(name)[0]
-    uri = _data_uri(block.data, block.path, mimetype, "application/pdf")
-    if not Path(name).suffix:
-        name += mimetypes.guess_extension(uri[5:].split(";", 1)[0]) or ""
-    return {"type": "file", "file": {"filename": name, "file_data": uri}}
+    source = str(block.url) if block.url else None
+    if source is None:
+        mimetype = block.document_mimetype or mimetypes.guess_type(name)[0]
+        source = _data_uri(block.data, block.path, mimetype, None)
+    if source.startswith("data:") and mimetypes.guess_type(name)[0] is None:
+        name += mimetypes.guess_extension(source[5:].split(",", 1)[0].split(";", 1)[0]) or ""
+    return {"type": "file", "file": {"filename": name, "file_data": source}}
 
 
 def _file_name(block: DocumentBlock) -> str:
     if block.title and block.title != _PLACEHOLDER_TITLE:
         return str(block.title)
-    if block.path or block.url:
-        return Path(str(block.path or str(block.url).split("?", 1)[0])).name or _PLACEHOLDER_TITLE
-    return _PLACEHOLDER_TITLE
+    if block.path:
+        return Path(block.path).name
+    address = urlsplit(str(block.url or ""))
+    return (Path(unquote(address.path)).name if address.scheme != "data" else "") or _PLACEHOLDER_TITLE
 
 
 def _audio(block: AudioBlock) -> dict[str, Any]:
@@ -256,9 +266,10 @@ def _audio(block: AudioBlock) -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": {"data": uri.partition(",")[2], "format": form}}
 
 
-def _data_uri(data: Any, path: Any, mimetype: str | None, fallback: str) -> str:
+def _data_uri(data: Any, path: Any, mimetype: str | None, fallback: str | None) -> str:
     text = _base64(data, path)
-    mimetype = mimetype or (mimetypes.guess_type(str(path))[0] if path else None) or _sniffed(text) or fallback
+    mimetype = mimetype or (mimetypes.guess_type(str(path))[0] if path else None) or _sniffed(text)
+    mimetype = mimetype or fallback or _kind_of_document(text)
     return f"data:{mimetype};base64,{text}"
 
 
@@ -289,6 +300,14 @@ def _sniffed(text: str) -> str | None:
     if head[:4] == b"RIFF":
         return "audio/wav" if head[8:12] == b"WAVE" else "image/webp"
     return next((mimetype for magic, mimetype in _MAGIC if head.startswith(magic)), None)
+
+
+def _kind_of_document(text: str) -> str:
+    try:
+        base64.b64decode(text).decode()
+    except UnicodeDecodeError:
+        return "application/pdf"
+    return "text/plain"
 
 
 _MAKERS: dict[type, Callable[[Any], dict[str, Any]]] = {

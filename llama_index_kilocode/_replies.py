@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llama_index.core.base.llms.types import (
@@ -116,12 +115,14 @@ def _image(image: dict[str, Any]) -> ImageBlock | None:
     url = source.get("url") if isinstance(source, dict) else source
     if not isinstance(url, str) or not url:
         return None
-    if not url.startswith("data:"):
-        return ImageBlock(url=url)
     head, _, data = url.partition(",")
     try:
+        if not head.startswith("data:") or not head.endswith(";base64"):
+            return ImageBlock(url=url)
         return ImageBlock(image=base64.b64decode(data), image_mimetype=head[5:].split(";", 1)[0] or None)
-    except binascii.Error:
+    except (
+        ValueError
+    ):  # no address, or no base64: the answer around it is still worth having, and `raw` holds all of it
         return None
 
 

@@ -127,6 +127,7 @@ class KiloCodeSettings(TypedDict, total=False):
     total_timeout: float | None
     max_retries: int
     fallback_models: list[str] | None
+    check_inputs: bool
     mode: str | None
     task_id: str | None
     default_headers: dict[str, str] | None
@@ -269,21 +270,36 @@ def put_together(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def check_embedding(given: Iterable[str], fields: Iterable[str]) -> None:
-    """Refuse names that `KiloCodeEmbedding` does not know.
+def check_few(
+    given: Iterable[str], known: Iterable[str], *, where: str, otherwise: str, of_the_model: Iterable[str] = ()
+) -> None:
+    """Refuse names that a class or a call with few settings does not know.
+
+    Args:
+        given: The names that came.
+        known: Those that it takes, beside the clients that every constructor takes.
+        where: What they were given to, as the message calls it.
+        otherwise: What to do about a name that resembles nothing; may hold `{name}`.
+        of_the_model: For a call: what the constructor takes.
 
     Raises:
         UnknownSettingError: With the name that was meant, where there is one.
 
     """
-    known = {*fields, *_CLIENTS}
+    known, made = set(known), {*of_the_model, *_CLIENTS}
+    if not of_the_model:
+        known |= made
     for name in given:
         if name in known:
             continue
-        if _OTHER_NAMES.get(name) in known:
+        if name in _BY_THE_METHOD:
+            fix = f"{_BY_THE_METHOD[name]}."
+        elif name in made:
+            fix = f"it is one of the model, not of a call: give it to {where}(...)."
+        elif _OTHER_NAMES.get(name) in known:
             fix = f"here it is called {_OTHER_NAMES[name]!r}."
         elif near := difflib.get_close_matches(name, known, n=1):
             fix = f"did you mean {near[0]!r}?"
         else:
-            fix = f"a field that only the gateway knows goes into additional_kwargs={{{name!r}: ...}}."
-        raise UnknownSettingError(f"KiloCodeEmbedding has no setting {name!r}: {fix}")
+            fix = f"{otherwise.format(name=name)}."
+        raise UnknownSettingError(f"{where} has no setting {name!r}: {fix}")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
-from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError
-from kilocode_gateway.openai_errors import OPENAI_ERRORS
-from kilocode_gateway.transport import Transport
 from llama_index_kilocode._base import Link
-from llama_index_kilocode._settings import check_embedding
+from llama_index_kilocode._settings import check_few
+
+if TYPE_CHECKING:
+    from kilocode_gateway.transport import Transport
 
 DEFAULT_MODEL = "openai/text-embedding-3-small"
 
@@ -95,19 +95,10 @@ class KiloCodeEmbedding(BaseEmbedding):
         if model_name not in (DEFAULT_MODEL, model):
             raise ConfigurationError(f"Expected one model, got model_name={model_name!r} and model={model!r}.")
         given = {"model_name": model, **settings}
-        link = Link(given.pop("http_client", None), given.pop("async_http_client", None))
         given.pop("class_name", None)
-        check_embedding(given, type(self).model_fields)
-        config = GatewayConfig.resolve(
-            api_key=given.get("api_key"),
-            base_url=given.get("api_base"),
-            organization_id=given.get("organization_id"),
-            feature=given.get("feature"),
-        )
-        key = config.api_key
-        given["api_key"] = None if key is None or config.api_key_from_env else key.given()
-        given["api_base"], given["organization_id"] = config.base_url, config.organization_id
-        given["feature"] = config.feature
+        passed_on = "a field that only the gateway knows goes into additional_kwargs={{{name!r}: ...}}"
+        check_few(given, type(self).model_fields, where="KiloCodeEmbedding", otherwise=passed_on)
+        link = Link.take(given)
         if given.get("additional_kwargs") is None:
             given.pop("additional_kwargs", None)
         super().__init__(**given)
@@ -120,15 +111,7 @@ class KiloCodeEmbedding(BaseEmbedding):
         return "KiloCodeEmbedding"
 
     def _transport(self) -> Transport:
-        return Transport(
-            self._link.config(self.api_key, self.api_base, self.organization_id, self.feature),
-            timeout=self.timeout,
-            max_retries=self.max_retries,
-            errors=OPENAI_ERRORS,
-            http_client=self._link.http_client,
-            http_async_client=self._link.http_async_client,
-            headers=self.default_headers,
-        )
+        return self._link.transport(self)
 
     def get_text_embedding_batch(self, texts: list[str], show_progress: bool = False, **kwargs: Any) -> list[Embedding]:
         """Give the vectors of many texts, `embed_batch_size` of them with each request."""

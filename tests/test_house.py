@@ -25,8 +25,9 @@ FRAMEWORKS = ("langchain", "langchain_core", "langchain_openai", "langgraph", "l
 ARROWS: dict[str, set[str]] = {
     "__main__": {"doctor", "transport", "catalog", "local", "_version"},
     "doctor": {"transport", "catalog"},
-    "transport": {"catalog", "fallbacks", "options", "streams"},
+    "transport": {"catalog", "fallbacks", "inputs", "options", "streams"},
     "fallbacks": {"errors"},
+    "inputs": {"errors", "models", "model_map"},
     "options": {"config", "models", "policy", "wire"},
     "streams": {"usage", "wire", "sse", "http"},
     "catalog": {"cache", "models", "bundled", "listing", "model_map", "discovery"},
@@ -77,6 +78,8 @@ OUTSIDE: dict[str, tuple[str, ...]] = {
 BY_NAME: dict[str, str] = {
     # ChatKiloCode needs langchain-core only; register() puts an entry into tables of langchain, where it is installed.
     "langchain_kilocode/_register.py": "langchain",
+    # Its tables are looked up when they are asked for, so that a newer LlamaIndex without them can still be used.
+    "llama_index_kilocode/_register.py": "llama_index.core",
 }
 
 FILE_LINES = 450
@@ -259,6 +262,7 @@ def test_llama_index_names_lead_to_the_same_classes() -> None:
     llms = importlib.import_module("llama_index.llms.kilocode")
     embeddings = importlib.import_module("llama_index.embeddings.kilocode")
     assert llms.KiloCode is llama_index_kilocode.KiloCode
+    assert llms.KiloCodeFIM is llama_index_kilocode.KiloCodeFIM
     assert embeddings.KiloCodeEmbedding is llama_index_kilocode.KiloCodeEmbedding
 
 

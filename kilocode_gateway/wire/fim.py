@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 MOST_TOKENS = 1000
 """The gateway answers 503, as if it were overloaded, to more than these and to none at all (server source, 2026)."""
 
+USUAL_MODEL = "mistralai/codestral-2508"
+"""The model that every gateway takes; the newest has `inception/mercury-edit-2` as well (server sources, 2026)."""
+
 USUAL_TOKENS = 256
 """What is asked for unless the user says otherwise: about thirty lines of code, a quarter of what is allowed."""
 

@@ -62,6 +62,10 @@ PARAMETERS: dict[str, str] = {
 """Request fields of `chat/completions` and what each does (gateway documentation and server source, 2026)."""
 
 OPTIONS: dict[str, str] = {
+    "check_inputs": (
+        "Whether a request with images, audio or video is refused before it is sent where the model, by the catalog at "
+        "hand, takes none. True unless set."
+    ),
     "fallback_models": (
         "Models to ask, in this order, when the one before fails: the provider behind it, an overload, a retired "
         "model. Only before the first token."

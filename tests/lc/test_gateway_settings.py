@@ -12,7 +12,7 @@ import pytest
 from langchain.agents import create_agent
 from langchain_core.exceptions import ModelError
 from langchain_core.load import dumps
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
 
 from kilocode_gateway import ConfigurationError, KiloCodeError, RateLimitError, UnknownSettingError, UpstreamError
@@ -264,7 +264,7 @@ def test_each_setting_is_documented_under_its_field() -> None:
         if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
     }
     named = {"provider", "reasoning", "verbosity", "transforms", "plugins", "mode", "task_id", "organization_id"}
-    named |= {"fallback_models", "first_token_timeout", "total_timeout"}
+    named |= {"check_inputs", "fallback_models", "first_token_timeout", "total_timeout"}
     assert named <= set(documented)
     for name in ("mode", "task_id", "fallback_models", "transforms", "plugins"):
         assert "20" in documented[name], f"{name} names the source of what it says about the wire"
@@ -281,6 +281,48 @@ def test_they_are_part_of_what_a_trace_and_a_copy_carry(make_model: Any, gateway
     with pytest.raises(KiloCodeError):
         changed.invoke("Hello")
     assert gateway.last_request.headers["x-kilocode-mode"] == "code"
+
+
+# What a model cannot take
+
+TEXT_ONLY = "deepseek/deepseek-v3.2"
+PNG = "iVBORw0KGgo="
+IMAGE = {"type": "image", "base64": PNG, "mime_type": "image/png"}
+PICTURE = [{"role": "user", "content": [{"type": "text", "text": "Look."}, IMAGE]}]
+
+
+@pytest.mark.parametrize("where", ["constructor", "call", "bind"])
+async def test_images_for_a_model_that_takes_none(ask: Any, make_model: Any, gateway: Any, where: str) -> None:
+    model = await make_model(model=TEXT_ONLY).aload()
+    gateway.clear()
+    with pytest.raises(ConfigurationError, match=f"'{TEXT_ONLY}' takes no images.*message 1 of 1") as caught:
+        await ask(model, PICTURE)
+    assert isinstance(caught.value, ModelError)
+    assert gateway.requests == []
+    off = {"check_inputs": False}
+    model = make_model(model=TEXT_ONLY, **(off if where == "constructor" else {}))
+    model = model.bind(**off) if where == "bind" else model
+    assert (await ask(model, PICTURE, **(off if where == "call" else {}))).text
+    assert "check_inputs" not in gateway.last_request.json
+
+
+async def test_a_tools_image_counts_and_a_file_does_not(ask: Any, make_model: Any, gateway: Any) -> None:
+    model = await make_model(model=TEXT_ONLY).aload()
+    call = {"name": "camera", "args": {}, "id": "c1"}
+    result = ToolMessage([IMAGE], tool_call_id="c1")
+    with pytest.raises(ConfigurationError, match=r"message 3 of 3 \(tool\) holds an image"):
+        await ask(model, [HumanMessage("Look."), AIMessage("", tool_calls=[call]), result])
+    file = {"type": "file", "base64": "JVBERi0=", "mime_type": "application/pdf", "filename": "a.pdf"}
+    assert (await ask(model, [HumanMessage([file])])).text
+    assert (await ask(make_model(model="kilo-auto/free"), PICTURE)).text
+    assert len(gateway.chat_requests) == 2
+
+
+def test_traces_and_caches_hear_of_the_check_only_where_it_is_off(make_model: Any) -> None:
+    assert "check_inputs" not in make_model()._get_invocation_params()
+    assert make_model(check_inputs=False)._get_invocation_params()["check_inputs"] is False
+    with pytest.raises(ConfigurationError, match="check_inputs must be True or False"):
+        make_model(check_inputs="no")
 
 
 def test_editors_know_the_names() -> None:

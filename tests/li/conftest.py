@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage
 
 from llama_index_kilocode import KiloCode
@@ -106,3 +108,26 @@ def stream(request: pytest.FixtureRequest) -> EntryPoint:
 def chat(request: pytest.FixtureRequest) -> EntryPoint:
     """Give each of the four entry points that take and give messages."""
     return EntryPoint(request.param)
+
+
+class Recorder(BaseEventHandler):
+    """Keeps the events."""
+
+    seen: list[Any] = []  # noqa: RUF012 - a field of pydantic's, copied for each
+
+    @classmethod
+    def class_name(cls) -> str:
+        return "Recorder"
+
+    def handle(self, event: Any, **kwargs: Any) -> None:
+        self.seen.append(event)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    root = get_dispatcher()
+    handler = Recorder()
+    before = list(root.event_handlers)
+    root.add_event_handler(handler)
+    yield handler
+    root.event_handlers = before

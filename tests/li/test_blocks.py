@@ -7,6 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import (
     AudioBlock,
     CacheControl,
@@ -17,8 +18,10 @@ from llama_index.core.base.llms.types import (
     DocumentBlock,
     ImageBlock,
     TextBlock,
+    ToolCallBlock,
     VideoBlock,
 )
+from llama_index.core.tools import FunctionTool
 
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.local import Reply
@@ -93,6 +96,32 @@ def test_a_documents_url_is_passed_on_not_downloaded() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://example.com/a%20b.pdf#page=2", "a b.pdf"),
+        ("https://example.com/", "input_document"),
+        (uri("application/pdf", PDF * 3), "input_document.pdf"),
+    ],
+)
+def test_a_documents_name_is_read_from_its_url(url: str, name: str) -> None:
+    assert parts(DocumentBlock(url=url)) == [{"type": "file", "file": {"filename": name, "file_data": url}}]
+
+
+@pytest.mark.parametrize(
+    ("block", "name", "mimetype"),
+    [
+        (DocumentBlock(data=PDF, title="Paper v1.2"), "Paper v1.2.pdf", "application/pdf"),
+        (DocumentBlock(data=b"Plain words."), "input_document.txt", "text/plain"),
+        (DocumentBlock(data=b"a,b", title="table.csv"), "table.csv", "text/csv"),
+        (DocumentBlock(data=b"\xff\xfe\xfd"), "input_document.pdf", "application/pdf"),
+    ],
+)
+def test_documents_of_every_kind_are_called_what_they_are(block: DocumentBlock, name: str, mimetype: str) -> None:
+    (file,) = (part["file"] for part in parts(block))
+    assert (file["filename"], file["file_data"].split(";")[0]) == (name, f"data:{mimetype}")
+
+
 def test_audio_with_its_format_found_out(tmp_path: Path) -> None:
     path = tmp_path / "hello.wav"
     path.write_bytes(WAV)
@@ -153,6 +182,37 @@ def test_cache_points_mark_the_part_before() -> None:
     assert to_wire([marked])[0]["content"] == [{"type": "text", "text": "Hi.", "cache_control": {"type": "ephemeral"}}]
 
 
+def test_cache_points_pass_over_what_cannot_be_marked() -> None:
+    mark = {"cache_control": {"type": "ephemeral"}}
+    point = CachePoint(cache_control=CacheControl(type="ephemeral"))
+    call = ToolCallBlock(tool_call_id="c1", tool_name="now", tool_kwargs={})
+    messages = [
+        ChatMessage(role="user", content="What time is it?"),
+        ChatMessage(role="assistant", blocks=[call]),
+        ChatMessage(role="tool", blocks=[point, TextBlock(text="Noon.")], additional_kwargs={"tool_call_id": "c1"}),
+        ChatMessage(role="user", blocks=[TextBlock(text="And now?"), TextBlock(text=""), point]),
+    ]
+    wire = to_wire(messages)
+    assert wire[0]["content"] == [{"type": "text", "text": "What time is it?", **mark}]
+    assert (wire[1]["content"], wire[2]["content"]) == (None, "Noon.")
+    assert wire[3]["content"] == [{"type": "text", "text": "And now?", **mark}, {"type": "text", "text": ""}]
+    assert parts(TextBlock(text=""), point) == ""
+
+
+def test_cache_points_in_tool_results_and_after_images() -> None:
+    point = CachePoint(cache_control=CacheControl(type="ephemeral"))
+    image = ImageBlock(url="https://example.com/cat.png")
+    content = parts(TextBlock(text="A cat."), image, point, role="tool")
+    assert [part.get("cache_control") for part in content] == [None, {"type": "ephemeral"}]
+
+
+def test_a_block_of_a_users_own_class_is_sent_as_what_it_is() -> None:
+    class Photo(ImageBlock):
+        pass
+
+    assert parts(Photo(url="https://example.com/cat.png")) == parts(ImageBlock(url="https://example.com/cat.png"))
+
+
 def test_text_blocks_are_joined_as_the_framework_joins_them() -> None:
     message = ChatMessage(role="user", blocks=[TextBlock(text="One."), TextBlock(text="Two.")])
     assert to_wire([message])[0]["content"] == message.content == "One.\nTwo."
@@ -183,6 +243,86 @@ async def test_images_that_a_model_makes(chat: Any, llm: KiloCode, gateway: Loca
     assert blocks[0].image_mimetype == "image/png"
     await chat(llm, [message, ChatMessage(role="user", content="Again, bigger.")])
     assert gateway.chat_requests[-1].json["messages"][0]["content"] == [{"type": "text", "text": "Here."}, image]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://example.com/made.png", "https://example.com/made.png"),
+        ("data:image/svg+xml,%3Csvg/%3E", "data:image/svg+xml,%3Csvg/%3E"),
+        ("made.png", None),
+        ("data:image/png;base64,x", None),
+    ],
+)
+async def test_an_answer_survives_an_image_that_is_odd(
+    chat: Any, llm: KiloCode, gateway: LocalGateway, url: str, shown: str | None
+) -> None:
+    gateway.script(Reply.text("Here.", images=[{"type": "image_url", "image_url": {"url": url}}]))
+    response = (await chat(llm))[-1]
+    assert response.message.content == "Here."
+    images = [str(block.url) for block in response.message.blocks if isinstance(block, ImageBlock)]
+    assert images == ([] if shown is None else [shown])
+
+
+TEXT_ONLY = "deepseek/deepseek-v3.2"
+"""A model of the local gateway's list that takes no images."""
+PICTURE = [TextBlock(text="Look."), ImageBlock(image=PNG)]
+
+
+@pytest.mark.parametrize("role", ["user", "tool", "assistant"])
+async def test_images_that_a_model_cannot_take_are_refused_before_they_are_sent(
+    chat: Any, make_llm: Any, gateway: LocalGateway, role: str
+) -> None:
+    llm = make_llm(model=TEXT_ONLY)
+    await llm.aload()
+    gateway.clear()
+    messages = [ChatMessage(role="user", content="Hi."), ChatMessage(role=role, blocks=PICTURE)]
+    with pytest.raises(
+        ConfigurationError, match=rf"'{TEXT_ONLY}' takes no images .* message 2 of 2 \({role}\)"
+    ) as caught:
+        await chat(llm, messages)
+    assert gateway.requests == []
+    assert (await chat(llm, messages, model=caught.value.details["models"][0]))[-1].message.content
+    assert (await chat(llm, messages, check_inputs=False))[-1].message.content
+    assert (await chat(make_llm(model=TEXT_ONLY, check_inputs=False), messages))[-1].message.content
+    with pytest.raises(ConfigurationError, match="takes no images"):
+        await chat(make_llm(model=TEXT_ONLY, check_inputs=False), messages, check_inputs=True)
+
+
+@pytest.mark.parametrize(
+    ("block", "words"), [(AudioBlock(audio=WAV), "audio"), (VideoBlock(video=MP4), "video")], ids=["audio", "video"]
+)
+async def test_audio_and_video_too(chat: Any, make_llm: Any, gateway: LocalGateway, block: Any, words: str) -> None:
+    llm = make_llm()
+    await llm.aload()
+    message = ChatMessage(role="user", blocks=[block])
+    with pytest.raises(ConfigurationError, match=f"takes no {words}.*such as 'google/gemini-3.1-pro-preview'"):
+        await chat(llm, [message])
+    assert gateway.chat_requests == []
+    assert (await chat(llm, [message], model="google/gemini-3.1-pro-preview"))[-1].message.content
+
+
+async def test_documents_and_what_nobody_knows_are_sent(chat: Any, make_llm: Any, gateway: LocalGateway) -> None:
+    image = ChatMessage(role="user", blocks=PICTURE)
+    assert (await chat(make_llm(model=TEXT_ONLY), [image]))[-1].message.content
+    assert [request.path for request in gateway.requests] == ["/api/gateway/chat/completions"]
+    await make_llm().aload()
+    pdf = ChatMessage(role="user", blocks=[DocumentBlock(data=PDF)])
+    assert (await chat(make_llm(model=TEXT_ONLY), [pdf]))[-1].message.content
+    for auto in ("kilo/auto", "kilo-auto/free"):
+        assert (await chat(make_llm(model=auto), [image]))[-1].message.content
+
+
+async def test_an_image_that_a_tool_gave_goes_back_to_the_model(make_llm: Any, gateway: LocalGateway) -> None:
+    def camera() -> Any:
+        """Take a picture."""
+        return PICTURE
+
+    gateway.script(Reply.text("", tool_calls=[{"id": "c1", "name": "camera", "arguments": {}}]), Reply.text("A dot."))
+    agent = FunctionAgent(tools=[FunctionTool.from_defaults(camera)], llm=make_llm(), streaming=False)
+    assert str(await agent.run("What do you see?")) == "A dot."
+    result = gateway.chat_requests[-1].json["messages"][-1]
+    assert (result["role"], [part["type"] for part in result["content"]]) == ("tool", ["text", "image_url"])
 
 
 async def test_citations(chat: Any, llm: KiloCode, gateway: LocalGateway) -> None:

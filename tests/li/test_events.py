@@ -10,8 +10,6 @@ import pytest
 from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
-from llama_index.core.instrumentation import get_dispatcher
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.llms import ChatMessage, MessageRole, callbacks
 from llama_index.core.llms import llm as framework_llm
 from llama_index.core.prompts import PromptTemplate
@@ -24,10 +22,9 @@ from llama_index_kilocode._events import is_watched
 from llama_index_kilocode._replies import StreamedChat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kilocode_gateway.local import LocalGateway
     from llama_index_kilocode import KiloCode
+    from tests.li.conftest import Recorder
 
 USAGE = {"prompt_tokens": 111, "completion_tokens": 77, "total_tokens": 188}
 
@@ -36,29 +33,6 @@ class Word(BaseModel):
     """A word."""
 
     word: str
-
-
-class Recorder(BaseEventHandler):
-    """Keeps the events."""
-
-    seen: list[Any] = []  # noqa: RUF012 - a field of pydantic's, copied for each
-
-    @classmethod
-    def class_name(cls) -> str:
-        return "Recorder"
-
-    def handle(self, event: Any, **kwargs: Any) -> None:
-        self.seen.append(event)
-
-
-@pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    root = get_dispatcher()
-    handler = Recorder()
-    before = list(root.event_handlers)
-    root.add_event_handler(handler)
-    yield handler
-    root.event_handlers = before
 
 
 async def test_tokens_are_counted_as_the_gateway_counts_them(ask: Any, make_llm: Any, gateway: LocalGateway) -> None:

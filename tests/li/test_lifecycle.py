@@ -1,10 +1,9 @@
-"""Copies, pickles, event loops, users' own clients, and where the key is not."""
+"""Copies, pickles, event loops, users' own clients, and where the key is not. Dicts stand in `test_serialization`."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import logging
 import pickle
 from typing import TYPE_CHECKING, Any
@@ -129,21 +128,6 @@ def test_the_key_shows_nowhere(make_llm: Callable[..., KiloCode], gateway: Local
         llm.complete("Hi.")
     for text in (str(caught.value), repr(caught.value), str(caught.value.facts()), str(pickle.dumps(caught.value))):
         assert "test-key-1" not in text
-
-
-def test_to_dict_and_back(make_llm: Callable[..., KiloCode], gateway: LocalGateway) -> None:
-    llm = make_llm(model="openai/gpt-5.4", temperature=0.5, provider={"sort": "price"}, timeout=(5, 60), stop=["x"])
-    data = llm.to_dict()
-    assert (data["class_name"], data["model"], data["max_tokens"]) == ("KiloCode", "openai/gpt-5.4", None)
-    for twin in (
-        KiloCode.from_dict(data),
-        KiloCode.from_json(llm.to_json()),
-        KiloCode.from_dict(json.loads(json.dumps(data))),
-    ):
-        assert twin.to_dict() == data
-        assert twin.api_key is None
-    KiloCode.from_dict(data, api_key="test-key-1").complete("Hi.")
-    assert gateway.chat_requests[-1].json["stop"] == ["x"]
 
 
 @pytest.mark.parametrize("reuse", [True, False])

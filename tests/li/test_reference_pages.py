@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from llama_index.core import Settings
 
-from llama_index_kilocode import KiloCode, KiloCodeEmbedding
+from llama_index_kilocode import KiloCode, KiloCodeEmbedding, KiloCodeFIM
 
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding])
+@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding, KiloCodeFIM])
 def test_the_code_of_the_page_runs(
     cls: Any, gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -32,14 +32,17 @@ def test_the_code_of_the_page_runs(
             exec(compile(block, f"{cls.__name__}.__doc__", "exec", dont_inherit=True), place)
     finally:
         Settings._llm = Settings._embed_model = None
+    shown = capsys.readouterr().out
     if cls is KiloCode:
-        shown = capsys.readouterr().out
         assert "42" in shown
         assert "six hours" in shown
         assert "claude-nonesuch" in shown
+    elif cls is KiloCodeFIM:
+        assert "return a + b" in shown
+        assert "anthropic/claude-sonnet-4.6" in shown
 
 
-@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding])
+@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding, KiloCodeFIM])
 def test_every_field_is_documented(cls: Any) -> None:
     source = "".join(inspect.getsource(parent) for parent in cls.__mro__ if "kilocode" in parent.__module__)
     own = [
@@ -60,4 +63,5 @@ def test_the_frameworks_own_import_paths() -> None:
     llms = pytest.importorskip("llama_index.llms.kilocode")
     embeddings = pytest.importorskip("llama_index.embeddings.kilocode")
     assert llms.KiloCode is KiloCode
+    assert llms.KiloCodeFIM is KiloCodeFIM
     assert embeddings.KiloCodeEmbedding is KiloCodeEmbedding

@@ -1,5 +1,6 @@
-"""The Kilo Gateway's LLM, under LlamaIndex's own name for it."""
+"""The Kilo Gateway's LLMs, under LlamaIndex's own name for them."""
 
+from llama_index_kilocode.fim import KiloCodeFIM
 from llama_index_kilocode.llms import KiloCode
 
-__all__ = ["KiloCode"]
+__all__ = ["KiloCode", "KiloCodeFIM"]

@@ -1,0 +1,166 @@
+"""What a model cannot take is told before it is sent: images, audio, video and files, by what is known of it.
+
+Where it is not certain, nothing is refused. The gateway passes such a request on, and the upstream router answers 404
+("No endpoints found that support image input"), also for an image that a tool gave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.models import is_auto
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from kilocode_gateway.errors import KiloCodeError
+    from kilocode_gateway.model_map import ModelMap
+    from kilocode_gateway.models import ModelInfo
+
+_KINDS = {"image_url": "image", "input_audio": "audio", "video_url": "video", "file": "file"}
+"""Types of parts, and the modality that each needs."""
+_SHOWN = {"image": ("images", "an image"), "audio": ("audio", "audio"), "video": ("video", "a video")}
+_ROUTERS = ("openrouter/", "~")
+"""How ids begin behind which the upstream router chooses the model, today this one and tomorrow another."""
+_MOST_SUGGESTED = 3
+
+
+class Part(NamedTuple):
+    """A part of a conversation that is no text."""
+
+    kind: str
+    """What it needs of the model: `image`, `audio`, `video` or `file`."""
+    position: int
+    """Which message it stands in, from 0."""
+    role: str
+    """The message's role."""
+
+
+def parts_in(messages: Iterable[Any]) -> Iterator[Part]:
+    """Give the parts of a conversation that are no text, in the wire's form, whatever the message's role.
+
+    A data URL that holds no image is a file, under whatever name it is sent.
+    """
+    for position, message in enumerate(messages):
+        content = message.get("content") if isinstance(message, Mapping) else None
+        for part in content if isinstance(content, list) else ():
+            kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
+            if kind is not None:
+                yield Part("file" if _is_hidden_file(part) else kind, position, str(message.get("role")))
+
+
+def first_not_taken(parts: Iterable[Part], info: ModelInfo, *, files_as_they_are: bool = False) -> Part | None:
+    """Give the first part that a model certainly cannot take; None where it takes all, or may.
+
+    Args:
+        parts: What `parts_in` gave.
+        info: What is known of the model. One that only stands for others, or of which nothing is told, takes all.
+        files_as_they_are: Whether files must reach the model unread. Else the upstream router reads PDFs for any model
+            (OpenRouter's documentation of PDF inputs, 2026), so that no file is refused.
+
+    """
+    if not _is_certain(info):
+        return None
+    takes = set(info.input_modalities)
+    if "pdf" in takes or not files_as_they_are:
+        takes.add("file")
+    return next((part for part in parts if part.kind not in takes), None)
+
+
+def check_inputs(
+    body: Mapping[str, Any],
+    models: Sequence[str],
+    catalog: ModelMap,
+    error: type[KiloCodeError] = ConfigurationError,
+) -> None:
+    """Refuse a request that none of the models it may go to can take.
+
+    Args:
+        body: The request, as the transport takes it.
+        models: The model that is asked, and those that stand in for it, in any reference form.
+        catalog: What is known of them; a model that is not in it may take anything.
+        error: The class to raise.
+
+    Raises:
+        ConfigurationError: With the kind, the message and models that take it; `details` has them as well: `kind`,
+            `message_index` and `models`.
+
+    """
+    messages = body.get("messages")
+    parts = list(parts_in(messages)) if isinstance(messages, list) else []
+    if not parts:
+        return
+    extra = body.get("extra_body")
+    # They are merged in last.
+    plugins = extra["plugins"] if isinstance(extra, Mapping) and "plugins" in extra else body.get("plugins")
+    files_as_they_are = _wants_native_files(plugins)
+    first: tuple[ModelInfo, Part] | None = None
+    for model in models:
+        info = catalog.get(model)
+        part = None if info is None else first_not_taken(parts, info, files_as_they_are=files_as_they_are)
+        if info is None or part is None:
+            return
+        first = first or (info, part)
+    if first is not None:
+        info, part = first
+        near = _taking({one.kind for one in parts}, info, catalog, files_as_they_are=files_as_they_are)
+        text = _told(part, info, near, of=len(messages or ()), others=len(models) - 1)
+        raise error(text, model=info.id, kind=part.kind, message_index=part.position, models=near)
+
+
+def _is_certain(info: ModelInfo) -> bool:
+    """Say whether a list of what goes in is told, and is that of the model that will answer."""
+    stands_for_others = is_auto(info.id) or bool(info.routed_models) or info.id.startswith(_ROUTERS)
+    return info.tells_inputs and not stands_for_others
+
+
+def _is_hidden_file(part: Mapping[str, Any]) -> bool:
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, Mapping) else image
+    return isinstance(url, str) and url.startswith("data:") and not url.startswith("data:image/")
+
+
+def _wants_native_files(plugins: object) -> bool:
+    """Say whether the request asks for OpenRouter's engine `native`, which is for models that take files themselves."""
+    for plugin in plugins if isinstance(plugins, list) else ():
+        pdf = plugin.get("pdf") if isinstance(plugin, Mapping) and plugin.get("id") == "file-parser" else None
+        if isinstance(pdf, Mapping) and pdf.get("engine") == "native":
+            return True
+    return False
+
+
+def _taking(kinds: set[str], asked: ModelInfo, catalog: ModelMap, *, files_as_they_are: bool) -> list[str]:
+    """Give models that take all of it: first what is free as well, then its maker's, then Kilo's favourites."""
+    parts = [Part(kind, 0, "") for kind in kinds]
+    fitting = [
+        info
+        for info in catalog.values()
+        if _is_certain(info)
+        and "text" in info.output_modalities
+        and first_not_taken(parts, info, files_as_they_are=files_as_they_are) is None
+    ]
+
+    def far(info: ModelInfo) -> tuple[bool, bool, float]:
+        favourite = float("inf") if info.preferred_index is None else info.preferred_index
+        return (asked.is_free and not info.is_free, _maker(info) != _maker(asked), favourite)
+
+    return [info.id for info in sorted(fitting, key=far)[:_MOST_SUGGESTED]]
+
+
+def _maker(info: ModelInfo) -> str:
+    return info.id.partition("/")[0]
+
+
+def _told(part: Part, info: ModelInfo, near: list[str], *, of: int, others: int) -> str:
+    many, one = _SHOWN.get(part.kind, ("files as they are", "a file"))
+    takes = ", ".join(info.input_modalities)
+    neither = " Nor do its fallback models take everything." if others else ""
+    native = " leave the engine 'native' out of plugins," if part.kind == "file" else ""
+    better = f"choose a model that does, such as {' or '.join(map(repr, near))}" if near else "choose another model"
+    return (
+        f"The model {info.id!r} takes no {many} (the gateway's list says: {takes}), and message {part.position + 1} of "
+        f"{of} ({part.role}) holds {one}, so nothing was sent.{neither} Take it out,{native} or {better}. "
+        "check_inputs=False sends it all the same."
+    )
