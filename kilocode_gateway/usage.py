@@ -151,6 +151,16 @@ def active() -> tuple[UsageTracker, ...]:
     return () if asyncio._get_running_loop() is not None else tuple(_open)  # noqa: SLF001 - the form that raises nothing
 
 
+@contextlib.contextmanager
+def counting_in(trackers: tuple[UsageTracker, ...]) -> Iterator[None]:
+    """Begin a request for the blocks that were open when it was asked for, where that was earlier or elsewhere."""
+    token = _trackers.set(trackers)
+    try:
+        yield
+    finally:
+        _trackers.reset(token)
+
+
 def record(model: str, usage: CountedUsage | None, trackers: tuple[UsageTracker, ...] | None = None) -> None:
     """Count one answer for every block that is open here, or for those that were when it was asked for."""
     for tracker in active() if trackers is None else trackers:

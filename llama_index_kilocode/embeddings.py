@@ -35,6 +35,7 @@ class KiloCodeEmbedding(BaseEmbedding):
         dimensions: How many numbers a vector has, for models that let one choose. What a model cannot give is refused
             before anything is sent; `kilocode_gateway.EmbeddingModels` lists what each gives.
         embed_batch_size: Texts per request (100).
+        num_workers: Requests that the async methods have under way at once (4); None sends all at once.
         api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
             unless given. No `OPENAI_*` variable is ever read.
         feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
@@ -59,6 +60,14 @@ class KiloCodeEmbedding(BaseEmbedding):
         vectors = asyncio.run(embed_model.aget_text_embedding_batch(["Six hours.", "For ever."]))
         ```
 
+    Token usage and cost:
+        `kilocode_gateway.track_usage()` counts each request, and its `limit_usd` refuses the next one.
+
+    Copies and pickles:
+        A copy with another key or address uses it. A pickle carries what a worker elsewhere needs to run: the settings,
+        and a key that was given by hand, so keep it as you keep the key. A key from the environment and HTTP clients
+        stay behind: the worker finds its own. A function that gives the key travels if it can be pickled.
+
     Raises:
         KiloCodeError: In its kinds, which are `openai` errors as well.
 
@@ -79,6 +88,9 @@ class KiloCodeEmbedding(BaseEmbedding):
     """How many numbers a vector has, for models that let one choose. None leaves it to the model."""
     embed_batch_size: Annotated[int, Field(gt=0, le=2048)] = 100
     """Texts per request."""
+    num_workers: Annotated[int, Field(gt=0)] | None = 4
+    """Requests that the async methods have under way at once; None sends all at once. So many may pass a limit of
+    `track_usage`."""
     timeout: float | tuple[float, float] | None = 600.0
     """Seconds for each read, or (connect, read); None waits for ever."""
     max_retries: Annotated[int, Field(ge=0)] = 2
@@ -120,8 +132,14 @@ class KiloCodeEmbedding(BaseEmbedding):
     async def aget_text_embedding_batch(
         self, texts: list[str], show_progress: bool = False, **kwargs: Any
     ) -> list[Embedding]:
-        """Do what `get_text_embedding_batch` does, without blocking the event loop."""
-        return await super().aget_text_embedding_batch(_checked(texts), show_progress, **kwargs)
+        """Do what `get_text_embedding_batch` does, without blocking the event loop, `num_workers` requests at once."""
+        texts, size = _checked(texts), self.embed_batch_size
+        if self.num_workers != 1:
+            return await super().aget_text_embedding_batch(texts, show_progress, **kwargs)
+        vectors: list[Embedding] = []  # the framework takes one worker for no limit
+        for start in range(0, len(texts), size):
+            vectors += await super().aget_text_embedding_batch(texts[start : start + size], show_progress, **kwargs)
+        return vectors
 
     def _settings(self) -> dict[str, Any]:
         return {**self.additional_kwargs, **({} if self.dimensions is None else {"dimensions": self.dimensions})}

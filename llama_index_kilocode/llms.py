@@ -13,6 +13,7 @@ from llama_index.core.base.llms.generic_utils import (
 )
 from llama_index.llms.openai_like import OpenAILike
 
+from kilocode_gateway import usage
 from kilocode_gateway.errors import ConfigurationError
 from llama_index_kilocode._events import (
     aclosed_together,
@@ -67,7 +68,8 @@ class KiloCode(ToolCalling):
         feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
         timeout: Seconds for each read (600), or (connect, read).
         max_retries: Attempts after the first, for errors that may pass (2).
-        context_window, is_function_calling_model: Instead of what the catalog says.
+        context_window, is_function_calling_model: Instead of what the catalog says. It is asked when `metadata` is read
+            first; inside a running event loop, as in a notebook, `await llm.aload()` before makes certain of it.
         system_prompt, callback_manager, output_parser, pydantic_program_mode: As in every LLM of LlamaIndex.
 
         What shapes the answer may be given to a single call too: every field of the request, `model`, `extra_body`,
@@ -216,8 +218,9 @@ class KiloCode(ToolCalling):
         ```
 
     Copies and pickles:
-        A copy with another key, address or model uses it. A pickle carries the settings and a key that was given by
-        hand; a key from the environment and HTTP clients stay behind, so the other process needs its own.
+        A copy with another key, address or model uses it. A pickle carries what a worker elsewhere needs to run: the
+        settings, and a key that was given by hand, so keep it as you keep the key. A key from the environment and HTTP
+        clients stay behind: the worker finds its own. A function that gives the key travels if it can be pickled.
     """
 
     @classmethod
@@ -317,10 +320,13 @@ class KiloCode(ToolCalling):
 
     def _stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         transport, body = self._request(messages, kwargs)
+        asked_in = usage.active()
 
         def pieces() -> ChatResponseGen:
             answer = StreamedChat()
-            with transport.stream(body) as stream:
+            with usage.counting_in(asked_in):
+                opened = transport.stream(body)
+            with opened as stream:
                 for piece in stream:
                     if piece.finish_reason is None:
                         yield answer.add(piece)
@@ -330,10 +336,13 @@ class KiloCode(ToolCalling):
 
     async def _astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         transport, body = self._request(messages, kwargs)
+        asked_in = usage.active()
 
         async def pieces() -> ChatResponseAsyncGen:
             answer = StreamedChat()
-            async with await transport.astream(body) as stream:
+            with usage.counting_in(asked_in):
+                opened = await transport.astream(body)
+            async with opened as stream:
                 async for piece in stream:
                     if piece.finish_reason is None:
                         yield answer.add(piece)

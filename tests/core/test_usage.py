@@ -14,7 +14,7 @@ import pytest
 from kilocode_gateway import errors as core
 from kilocode_gateway.local import Reply
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
-from kilocode_gateway.usage import UsageTracker, record, track_usage
+from kilocode_gateway.usage import UsageTracker, active, counting_in, record, track_usage
 from kilocode_gateway.wire import Usage
 from tests.core.helpers import BODY, transport_to
 
@@ -277,3 +277,15 @@ async def test_answer_that_was_cut_counts_as_a_call_of_unknown_cost(
     with track_usage() as used, pytest.raises(core.StreamInterruptedError):
         await ask(transport_to(gateway), BODY)
     assert (used.total.calls, used.total.calls_without_cost) == (1, 1)
+
+
+def test_a_request_may_count_for_the_blocks_of_another_time() -> None:
+    usage = Usage(input_tokens=1, output_tokens=1, total_tokens=2, cost=Decimal("0.5"))
+    with track_usage() as asked:
+        earlier = active()
+    with track_usage() as here:
+        with counting_in(earlier):
+            record("m", usage)
+        record("m", usage)
+    assert (asked.total.calls, here.total.calls) == (1, 1)
+    assert active() == ()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from llama_index.core import Document, Settings, SummaryIndex
+from llama_index.core.agent.workflow import FunctionAgent
 from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
 from llama_index.core.llms import ChatMessage, MessageRole, callbacks
 from llama_index.core.llms import llm as framework_llm
 from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from kilocode_gateway.errors import StreamInterruptedError, UnknownSettingError
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from tests.li.conftest import Recorder
 
 USAGE = {"prompt_tokens": 111, "completion_tokens": 77, "total_tokens": 188}
+PROMPT = PromptTemplate("A city.")
 
 
 class Word(BaseModel):
@@ -40,6 +45,82 @@ async def test_tokens_are_counted_as_the_gateway_counts_them(ask: Any, make_llm:
     gateway.script(Reply.text("Hello you.", usage=USAGE))
     await ask(make_llm(callback_manager=CallbackManager([counter])))
     assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (111, 77)
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+TOOLS = [FunctionTool.from_defaults(add)]
+
+
+async def _read(stream: Any) -> list[Any]:
+    return [piece async for piece in await stream]
+
+
+OTHER_WAYS = {
+    "predict": lambda llm: llm.predict(PROMPT),
+    "stream": lambda llm: list(llm.stream(PROMPT)),
+    "apredict": lambda llm: llm.apredict(PROMPT),
+    "astream": lambda llm: _read(llm.astream(PROMPT)),
+    "chat_with_tools": lambda llm: llm.chat_with_tools(TOOLS, "Add."),
+    "stream_chat_with_tools": lambda llm: list(llm.stream_chat_with_tools(TOOLS, "Add.")),
+    "astream_chat_with_tools": lambda llm: _read(llm.astream_chat_with_tools(TOOLS, "Add.")),
+    "structured_predict": lambda llm: llm.structured_predict(City, PROMPT),
+    "stream_structured_predict": lambda llm: list(llm.stream_structured_predict(City, PROMPT)),
+    "astream_structured_predict": lambda llm: _read(llm.astream_structured_predict(City, PROMPT)),
+}
+
+
+@pytest.mark.parametrize("way", OTHER_WAYS)
+async def test_tokens_are_counted_exactly_by_every_other_way(make_llm: Any, gateway: LocalGateway, way: str) -> None:
+    counter = TokenCountingHandler()
+    call = {"id": "c1", "name": "City", "arguments": '{"name": "Lisbon"}'}
+    calls = {"tool_calls": [call]} if "structured" in way or "tools" in way else {}
+    gateway.script(Reply.text("", usage=USAGE, **calls) if calls else Reply.text("Hello you.", usage=USAGE))
+    asked = OTHER_WAYS[way](make_llm(callback_manager=CallbackManager([counter])))
+    if inspect.isawaitable(asked):
+        await asked
+    assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (111, 77)
+    assert len(gateway.chat_requests) == 1
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_a_query_engines_tokens_are_counted_exactly(
+    llm: KiloCode, gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch, streaming: bool, way: str
+) -> None:
+    counter = TokenCountingHandler()
+    monkeypatch.setattr(Settings, "_callback_manager", CallbackManager([counter]))
+    gateway.script(Reply.text("Hello you.", usage=USAGE))
+    engine: Any = SummaryIndex.from_documents([Document(text="One.")]).as_query_engine(llm=llm, streaming=streaming)
+    if way == "sync":
+        assert str(engine.query("Hi.")) == "Hello you."
+    else:
+        response = await engine.aquery("Hi.")
+        pieces = [piece async for piece in response.async_response_gen()] if streaming else [str(response)]
+        assert "".join(pieces) == "Hello you."
+    assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (111, 77)
+    assert len(gateway.chat_requests) == 1
+
+
+@pytest.mark.usefixtures("memory_swept")
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_an_agents_tokens_are_counted_exactly(make_llm: Any, gateway: LocalGateway, streaming: bool) -> None:
+    counter = TokenCountingHandler()
+    call = {"id": "c1", "name": "add", "arguments": '{"a": 1, "b": 2}'}
+    gateway.script(Reply.text("", tool_calls=[call], usage=USAGE), Reply.text("3", usage=USAGE))
+    llm = make_llm(callback_manager=CallbackManager([counter]))
+    result = await FunctionAgent(tools=[add], llm=llm, streaming=streaming).run("What is 1 plus 2?")
+    assert (counter.prompt_llm_token_count, counter.completion_llm_token_count) == (222, 154)
+    assert result.raw["usage"]["prompt_tokens"] == 111
 
 
 async def test_the_same_events_as_ever_where_somebody_listens(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import operator
 import pickle
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -110,6 +112,46 @@ def test_a_key_from_the_environment_does_not(gateway: LocalGateway, monkeypatch:
     monkeypatch.setenv("KILO_API_KEY", "test-key-there")
     pickle.loads(stored).complete("Hi.")
     assert gateway.chat_requests[-1].authorization == "Bearer test-key-there"
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_worker_elsewhere_runs_what_it_is_sent(
+    gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch, by_hand: bool
+) -> None:
+    given: dict[str, Any] = {"api_key": "test-key-1"} if by_hand else {}
+    monkeypatch.setenv("KILOCODE_API_KEY", "test-key-here")
+    settings: dict[str, Any] = {"temperature": 0.5, "provider": {"sort": "price"}, "additional_kwargs": {"seed": 1}}
+    headers = {"X-One": "1"}
+    llm = used(KiloCode("openai/gpt-5.4", api_base=gateway.base_url, default_headers=headers, **settings, **given))
+    mine = llm.chat(HI, max_tokens=9)
+    here = gateway.chat_requests[-1].json
+    monkeypatch.setenv("KILOCODE_API_KEY", "test-key-there")
+    with get_context("spawn").Pool(1) as pool:
+        theirs = pool.apply(operator.methodcaller("chat", HI, max_tokens=9), (llm,))
+        window = pool.apply(operator.attrgetter("metadata.context_window"), (llm,))
+    assert theirs.message == mine.message
+    assert theirs.additional_kwargs == mine.additional_kwargs
+    assert window == llm.metadata.context_window
+    request = gateway.chat_requests[-1]
+    assert request.json == here
+    assert request.authorization == f"Bearer {'test-key-1' if by_hand else 'test-key-there'}"
+    assert request.headers["x-one"] == "1"
+
+
+def a_key() -> str:
+    return "test-key-2"
+
+
+def test_a_function_that_gives_the_key_travels_with_a_pickle(gateway: LocalGateway) -> None:
+    for model in (KiloCode(api_key=a_key, api_base=gateway.base_url), KiloCodeEmbedding(api_key=a_key)):
+        assert pickle.loads(pickle.dumps(model)).api_key is a_key
+
+
+@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding])
+def test_the_reference_page_says_what_a_pickle_carries(cls: type) -> None:
+    said = " ".join(str(cls.__doc__).partition("Copies and pickles:")[2].split())
+    assert "a key that was given by hand" in said
+    assert "A key from the environment and HTTP clients stay behind" in said
 
 
 def test_the_key_shows_nowhere(make_llm: Callable[..., KiloCode], gateway: LocalGateway) -> None:

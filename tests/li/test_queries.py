@@ -72,14 +72,41 @@ MODES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("mode", "streaming"),
-    [*((mode, False) for mode in MODES), *((mode, True) for mode in MODES if "accumulate" not in mode.value)],
-)
-def test_every_response_mode(index: VectorStoreIndex, gateway: LocalGateway, mode: Any, streaming: bool) -> None:
-    engine = index.as_query_engine(similarity_top_k=1, response_mode=mode, streaming=streaming)
-    assert "seven" in str(engine.query("When does the ferry to Holm leave?"))
-    assert len(gateway.chat_requests) == 1
+CASES = [*((mode, False) for mode in MODES), *((mode, True) for mode in MODES if "accumulate" not in mode.value)]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize(("mode", "streaming"), CASES)
+async def test_every_response_mode_answers_from_the_text_that_was_found(
+    index: VectorStoreIndex, gateway: LocalGateway, mode: Any, streaming: bool, way: str
+) -> None:
+    engine: Any = index.as_query_engine(similarity_top_k=1, response_mode=mode, streaming=streaming)
+    gateway.clear()
+    for fact, question in FACTS.items():
+        assert fact in await answer(engine, question, way, streaming=streaming)
+    assert len(gateway.chat_requests) == len(FACTS)
+    for fact, request in zip(FACTS, gateway.chat_requests, strict=True):
+        assert [other for other in FACTS if other in str(request.json["messages"])] == [fact]
+
+
+@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize(("mode", "streaming"), CASES)
+async def test_no_response_mode_knows_the_answer_without_the_right_text(
+    index: VectorStoreIndex, mode: Any, streaming: bool, way: str
+) -> None:
+    fact, question = next(iter(FACTS.items()))
+    nodes = [node for node in index.docstore.docs.values() if node.get_content() != fact]
+    engine: Any = VectorStoreIndex(nodes).as_query_engine(similarity_top_k=1, response_mode=mode, streaming=streaming)
+    said = await answer(engine, question, way, streaming=streaming)
+    assert said
+    assert "green" not in said
+
+
+async def answer(engine: Any, question: str, way: str, *, streaming: bool) -> str:
+    if way == "sync":
+        return str(engine.query(question))
+    response = await engine.aquery(question)
+    return "".join([piece async for piece in response.async_response_gen()]) if streaming else str(response)
 
 
 async def test_async_queries(index: VectorStoreIndex) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from llama_index.core.agent.workflow import FunctionAgent, ReActAgent
 from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms import ChatMessage
+from llama_index.core.prompts import PromptTemplate
+from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
+from pydantic import BaseModel
 
 from kilocode_gateway import wire
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
@@ -63,6 +68,83 @@ def test_dicts_are_merged_inside(make_llm: Any, gateway: LocalGateway) -> None:
     assert body["temperature"] == 0.7, "extra_body is merged last"
     assert llm.provider == {"order": ["a"], "sort": "price"}
     assert llm.additional_kwargs == {"provider": {"zdr": True}, "extra_body": {"one": {"b": 2}}}
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+
+
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+FIELDS = {"temperature": 0.1, "max_tokens": 50, "provider": {"order": ["a"]}, "extra_body": {"one": {"a": 1}}}
+FURTHER = {"seed": 2, "provider": {"zdr": True}, "extra_body": {"one": {"b": 2}}}
+CALL = {"temperature": None, "max_tokens": 9, "extra_body": {"one": {"c": 3}}, "provider": {"sort": "price"}}
+PROMPT = PromptTemplate("A city.")
+TOOLS = [FunctionTool.from_defaults(add)]
+
+
+async def _pieces(stream: Any) -> list[Any]:
+    return [piece async for piece in await stream]
+
+
+WITH_CALL_SETTINGS = {
+    "chat_with_tools": lambda llm: llm.chat_with_tools(TOOLS, "Add.", **CALL),
+    "achat_with_tools": lambda llm: llm.achat_with_tools(TOOLS, "Add.", **CALL),
+    "stream_chat_with_tools": lambda llm: list(llm.stream_chat_with_tools(TOOLS, "Add.", **CALL)),
+    "astream_chat_with_tools": lambda llm: _pieces(llm.astream_chat_with_tools(TOOLS, "Add.", **CALL)),
+    "structured_predict": lambda llm: llm.structured_predict(City, PROMPT, CALL),
+    "astructured_predict": lambda llm: llm.astructured_predict(City, PROMPT, CALL),
+    "stream_structured_predict": lambda llm: list(llm.stream_structured_predict(City, PROMPT, CALL)),
+    "astream_structured_predict": lambda llm: _pieces(llm.astream_structured_predict(City, PROMPT, CALL)),
+    "as_structured_llm": lambda llm: llm.as_structured_llm(City).chat(HI, **CALL),
+    "predict_and_call": lambda llm: llm.predict_and_call(TOOLS, "What is 1 plus 2?", **CALL),
+}
+WITHOUT = {
+    "predict": lambda llm: llm.predict(PROMPT),
+    "apredict": lambda llm: llm.apredict(PROMPT),
+    "stream": lambda llm: list(llm.stream(PROMPT)),
+    "astream": lambda llm: _pieces(llm.astream(PROMPT)),
+    "agent": lambda llm: FunctionAgent(tools=[add], llm=llm).run("Hi."),
+    "react": lambda llm: ReActAgent(tools=[add], llm=llm).run("Hi."),
+}
+
+
+@pytest.mark.usefixtures("memory_swept")
+@pytest.mark.parametrize("way", [*WITH_CALL_SETTINGS, *WITHOUT])
+async def test_settings_reach_every_other_way_to_ask(make_llm: Any, gateway: LocalGateway, way: str) -> None:
+    llm = make_llm(**copy.deepcopy(FIELDS), additional_kwargs=copy.deepcopy(FURTHER))
+    asked = {**WITH_CALL_SETTINGS, **WITHOUT}[way](llm)
+    if inspect.isawaitable(asked):
+        await asked
+    body = gateway.chat_requests[0].json
+    assert body["seed"] == 2
+    if way in WITHOUT:
+        assert (body["temperature"], body["max_tokens"]) == (0.1, 50)
+        assert (body["provider"], body["one"]) == ({"order": ["a"], "zdr": True}, {"a": 1, "b": 2})
+    else:
+        assert "temperature" not in body
+        assert body["max_tokens"] == 9
+        assert body["provider"] == {"order": ["a"], "zdr": True, "sort": "price"}
+        assert body["one"] == {"a": 1, "b": 2, "c": 3}
+    assert (llm.temperature, llm.max_tokens) == (0.1, 50)
+    assert llm.additional_kwargs == FURTHER
+    assert CALL["extra_body"] == {"one": {"c": 3}}
+
+
+async def test_none_and_deep_merges_on_all_entry_points(ask: Any, make_llm: Any, gateway: LocalGateway) -> None:
+    llm = make_llm(**copy.deepcopy(FIELDS), additional_kwargs=copy.deepcopy(FURTHER))
+    await ask(llm, **CALL)
+    body = sent(gateway)
+    assert (body["max_tokens"], body["seed"], body["one"]) == (9, 2, {"a": 1, "b": 2, "c": 3})
+    assert body["provider"] == {"order": ["a"], "zdr": True, "sort": "price"}
+    assert "temperature" not in body
+    await ask(make_llm(temperature=None))
+    assert not {"temperature", "max_tokens"} & set(sent(gateway))
 
 
 def test_none_takes_a_setting_out(make_llm: Any, gateway: LocalGateway) -> None:
