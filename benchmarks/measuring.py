@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.metadata
 import json
 import os
 import queue
@@ -17,19 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.probing import PROBES, YES, Bench, FailedError, extras
-from benchmarks.subjects import SUBJECTS
+from benchmarks.probing import YES, FailedError, extras
 from kilocode_gateway.local import LocalGateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from benchmarks.probing import Bench, Table
 
 LIMIT = 15.0
 """Seconds that one run may take."""
 START_LIMIT = 90.0
 """Seconds for a worker's imports, on a slow machine."""
 ROOT = Path(__file__).parents[1]
-SETTINGS = ("KILO", "OPENAI_", "OPENROUTER_", "ANTHROPIC_", "LANGSMITH_", "LANGCHAIN_", "LC_")
+SETTINGS = ("KILO", "OPENAI_", "OPENROUTER_", "ANTHROPIC_")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -41,21 +44,35 @@ class Cell:
     details: str = ""
 
 
-class Worker:
-    """A process that runs the probes of one class."""
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one class can do, and the versions that it was measured with."""
 
-    def __init__(self, subject: str) -> None:
+    cells: dict[str, Cell]
+    versions: dict[str, str]
+
+
+def load(name: str) -> Table:
+    """Give a table by its name, which is its folder's."""
+    found: Table = importlib.import_module(f"benchmarks.{name}.table").TABLE
+    return found
+
+
+class Worker:
+    """A process that runs the probes of one class, in the environment of that Python."""
+
+    def __init__(self, table: Table, subject: str, python: str) -> None:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         folder = self._folder.name
         environment = {
             name: value
             for name, value in os.environ.items()
-            if not name.upper().startswith(SETTINGS) and name.upper() not in PROXIES
+            if not name.upper().startswith((*SETTINGS, *table.removed)) and name.upper() not in PROXIES
         }
-        # Empty folders, so that nothing fetched earlier helps: the token counting of OpenAI keeps files.
-        environment |= {"KILOCODE_CACHE_DIR": folder, "TIKTOKEN_CACHE_DIR": folder, "HF_HOME": folder}
+        # Empty folders, so that nothing fetched earlier helps.
+        environment |= dict.fromkeys(("KILOCODE_CACHE_DIR", "HF_HOME", *table.emptied), folder)
         self._process = subprocess.Popen(  # noqa: S603 - this program itself
-            [sys.executable, "-c", f"from benchmarks.measuring import serve; serve({subject!r})"],
+            [python, "-c", f"from benchmarks.measuring import serve; serve({table.name!r}, {subject!r})"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -66,9 +83,13 @@ class Worker:
         )
         self._lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
-        if self._answer(START_LIMIT) is None:
+        started = self._answer(START_LIMIT)
+        if started is None:
             self.stop()
             raise RuntimeError(f"expected the worker of {subject} to start, got nothing")
+        self.versions: dict[str, str] = started["versions"]
+        self.tries: dict[str, list[str]] = started["tries"]
+        """Probe -> the names of the further settings to give, in turn; the first is empty."""
 
     def _read(self) -> None:
         stdout = self._process.stdout
@@ -107,39 +128,38 @@ class Worker:
         self._folder.cleanup()
 
 
-def measure(subject: str, rows: Iterable[str]) -> dict[str, Cell]:
+def measure(table: Table, subject: str, rows: Iterable[str], python: str = sys.executable) -> Column:
     """Measure one class: row -> cell."""
     found = {}
-    worker = Worker(subject)
+    worker = Worker(table, subject, python)
     try:
         for row in rows:
             best: Cell | None = None
-            for place, extra in enumerate(SUBJECTS[subject].settings(row)):
+            for place, extra in enumerate(worker.tries[row]):
                 ways: dict[str, Cell] = {}
-                for way in PROBES[row].ways:
+                for way in table.probes[row].ways:
                     cell = worker.run(row, way, place)
                     if cell is None:
                         worker.stop()
                         cell = Cell(f"no: no answer within {LIMIT:.0f} s")
-                        worker = Worker(subject)
+                        worker = Worker(table, subject, python)
                     ways[way] = cell
                 cell = _together(ways)
                 if cell.verdict.startswith(YES):
-                    with_settings = f"yes, with {extras(extra)}"
-                    best = Cell(with_settings, cell.details) if extra and cell.verdict == YES else cell
+                    best = Cell(f"yes, with {extra}", cell.details) if extra and cell.verdict == YES else cell
                     break
                 best = cell if best is None else _better(best, cell, extra)
             found[row] = best or Cell("no")
     finally:
         worker.stop()
-    return found
+    return Column(found, worker.versions)
 
 
-def _better(best: Cell, other: Cell, extra: dict[str, Any]) -> Cell:
+def _better(best: Cell, other: Cell, extra: str) -> Cell:
     """Give the cell with more yes in it, the first when none has more."""
     if other.verdict.count(YES) <= best.verdict.count(YES):
         return best
-    return Cell(f"{other.verdict} (with {extras(extra)})", other.details)
+    return Cell(f"{other.verdict} (with {extra})", other.details)
 
 
 def _together(ways: dict[str, Cell]) -> Cell:
@@ -157,37 +177,42 @@ def _together(ways: dict[str, Cell]) -> Cell:
 
 def _name(held: list[str], ways: set[str]) -> str:
     """Name some ways of several, as shortly as it can be told."""
-    short = {
-        "sync": {"invoke", "stream"},
-        "async": {"ainvoke", "astream"},
-        "whole": {"invoke", "ainvoke"},
-        "streams": {"stream", "astream"},
-    }
-    return next((name for name, group in short.items() if set(held) == group & ways), ", ".join(held))
+    waits = {way for way in ways if way.startswith("a")}
+    streams = {way for way in ways if "stream" in way}
+    short = {"sync": ways - waits, "async": waits, "whole": ways - streams, "streams": streams}
+    return next((name for name, group in short.items() if set(held) == group), ", ".join(held))
 
 
-def serve(subject: str) -> None:
+def serve(table_name: str, subject_name: str) -> None:
     """Run probes as the lines of the standard input name them, one answer a line."""
     answers = sys.stdout
     sys.stdout = sys.stderr
     warnings.simplefilter("ignore")
-    from benchmarks import rows  # noqa: F401 - makes the probes
-
-    _ = SUBJECTS[subject].model_class
+    table = load(table_name)
+    subject = table.subjects[subject_name]
+    tries = {probe: [extras(extra) for extra in subject.settings(probe)] for probe in table.probes}
     _close_the_network()
     used: set[int] = set()
-    print("{}", file=answers, flush=True)
+    print(json.dumps({"versions": _versions(table), "tries": tries}), file=answers, flush=True)
     for line in sys.stdin:
         probe, way, place = json.loads(line)
         with contextlib.ExitStack() as running:
-            bench = Bench(SUBJECTS[subject], way, SUBJECTS[subject].settings(probe)[place], _gateway(running, used))
+            bench = table.bench(subject, way, subject.settings(probe)[place], _gateway(running, used))
             running.callback(bench.close)
-            print(json.dumps(_verdict(probe, bench)), file=answers, flush=True)
+            print(json.dumps(_verdict(table, probe, bench)), file=answers, flush=True)
 
 
-def _verdict(probe: str, bench: Bench) -> dict[str, str]:
+def _versions(table: Table) -> dict[str, str]:
+    found = {}
+    for name in table.packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _verdict(table: Table, probe: str, bench: Bench) -> dict[str, str]:
     try:
-        verdict = PROBES[probe].run(bench)
+        verdict = table.probes[probe].run(bench)
     except FailedError as failed:
         return {"verdict": f"no: {type(failed.error).__name__}", "details": repr(failed.error)[:600]}
     except Exception:  # noqa: BLE001 - a mistake of the probe, which must not pass for one of the class

@@ -1,52 +1,46 @@
-"""What the capability probes share: classes under test, the gateway's replies, the ways to ask, the verdicts."""
+"""What the capability tables share: classes under test, rows, ways to ask, verdicts."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from kilocode_gateway.local import LocalGateway, Reply
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 
+    from kilocode_gateway.local import LocalGateway, Reply
     from kilocode_gateway.local.recorded import RecordedRequest
 
-    Run = Callable[["Bench"], str]
+    Run = Callable[[Any], str]
+    Spelling = Callable[[str, Any], dict[str, Any]]
 
 YES = "yes"
 LOST = "no: lost"
 KEY = "the-users-own-key"
 MODEL = "anthropic/claude-sonnet-4.6"
-SERVED = "anthropic/claude-4.6-sonnet-20260217"
-COST = 0.0125
+OWN_MODEL = "kilo-auto/balanced"
+UNSET: Any = object()
+"""Stands for a setting that is left out."""
 
-INVOKE = ("invoke", "ainvoke")
-STREAM = ("stream", "astream")
-ALL = (*INVOKE, *STREAM)
-SYNC = ("invoke",)
-ASYNC = ("ainvoke", "astream")
-
-USAGE: dict[str, Any] = {
-    "prompt_tokens": 100,
-    "completion_tokens": 50,
-    "total_tokens": 150,
-    "cost": COST,
-    "prompt_tokens_details": {"cached_tokens": 40, "cache_write_tokens": 30},
-    "completion_tokens_details": {"reasoning_tokens": 20},
+FOREIGN = {
+    name: f"canary-{name.lower().replace('_', '-')}"
+    for name in (
+        "OPENAI_API_KEY",
+        "OPENAI_ADMIN_KEY",
+        "OPENAI_ORG_ID",
+        "OPENAI_ORGANIZATION",
+        "OPENAI_PROJECT_ID",
+        "OPENROUTER_API_KEY",
+        "OPENROUTER_SESSION_ID",
+        "ANTHROPIC_API_KEY",
+        "LANGSMITH_API_KEY",
+    )
 }
-# What OpenRouter's replies hold, `system_fingerprint` too: its typed SDK refuses replies without one.
-OUTER: dict[str, Any] = {
-    "id": "gen-1760000000-probe",
-    "object": "chat.completion.chunk",
-    "created": 1_760_000_000,
-    "model": SERVED,
-    "provider": "LocalProvider",
-    "system_fingerprint": None,
-}
+"""Variables that belong to other services, each with a value that can be found again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +49,17 @@ class Subject:
 
     name: str
     module: str
-    routing: Callable[[Any], dict[str, Any]]
-    """The constructor's arguments for provider routing."""
-    call_routing: Callable[[Any], dict[str, Any]]
+    spelt: Spelling
+    """The constructor's arguments for a field of the request that only the gateway knows, by the field's name."""
+    spelt_in_call: Spelling
     """The same for a call."""
-    reasoning: Callable[[Any], dict[str, Any]]
+    always: Mapping[str, Any] = field(default_factory=dict)
+    """What its documentation gives it in every example for such a gateway; a probe can ask without."""
     tries: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
     """Probe -> further settings of the class that may give the capability, tried in turn when it is not there plainly.
     A setting that the class has no field for is passed over."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """What belongs to it beside the class: what it is for -> `module:name`."""
 
     @property
     def model_class(self) -> Any:
@@ -81,6 +78,16 @@ def fields(model_class: Any) -> set[str]:
     return {*found, *(item.alias for item in found.values() if item.alias)}
 
 
+def in_extra_body(name: str, value: Any) -> dict[str, Any]:
+    """Spell a field of the request as OpenAI's SDK does."""
+    return {"extra_body": {name: value}}
+
+
+def plainly(name: str, value: Any) -> dict[str, Any]:
+    """Spell a field of the request under its own name."""
+    return {name: value}
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """One row of the table."""
@@ -91,18 +98,47 @@ class Probe:
     ways: tuple[str, ...]
 
 
-PROBES: dict[str, Probe] = {}
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: its rows, its columns, and how each cell is measured."""
+
+    name: str
+    probes: Mapping[str, Probe]
+    """The rows in their order, each by its function's name."""
+    subjects: Mapping[str, Subject]
+    """The columns in their order, each by its class's name."""
+    bench: Callable[..., Bench]
+    packages: tuple[str, ...]
+    """The distributions whose versions the page names."""
+    emptied: tuple[str, ...] = ()
+    """Variables that name a folder of things fetched earlier: probes get an empty one."""
+    removed: tuple[str, ...] = ()
+    """Beginnings of further variables that probes do not get."""
 
 
-def probe(group: str, *, ways: tuple[str, ...] = ALL) -> Callable[[Run], Run]:
-    """Make a function a row of the table, named by the first line of its docstring. It is run in each of the ways."""
+class Rows:
+    """Collects the rows of a table."""
 
-    def register(run: Run) -> Run:
-        title = (run.__doc__ or "").strip().splitlines()[0].removesuffix(".")
-        PROBES[run.__name__] = Probe(group, title, run, ways)
-        return run
+    def __init__(self, ways: tuple[str, ...]) -> None:
+        self.found: dict[str, Probe] = {}
+        self._ways = ways
 
-    return register
+    def probe(self, group: str, *, ways: tuple[str, ...] = ()) -> Callable[[Run], Run]:
+        """Make a function a row, named by the first line of its docstring. It is run in each of the ways."""
+
+        def register(run: Run) -> Run:
+            title = (run.__doc__ or "").strip().splitlines()[0].removesuffix(".")
+            self.found[run.__name__] = Probe(group, title, run, ways or self._ways)
+            return run
+
+        return register
+
+    def of(self, package: str, *modules: str) -> dict[str, Probe]:
+        """Give the rows that these modules of a package have made, in this order."""
+        for name in modules:
+            importlib.import_module(f"{package}.{name}")
+        places = {f"{package}.{name}": place for place, name in enumerate(modules)}
+        return dict(sorted(self.found.items(), key=lambda item: places[item[1].run.__module__]))
 
 
 class FailedError(Exception):
@@ -128,8 +164,23 @@ def watched() -> Iterator[None]:
         raise FailedError(error) from error
 
 
+@contextmanager
+def foreign_variables() -> Iterator[None]:
+    """Set other services' variables."""
+    before = dict(os.environ)
+    os.environ.update(FOREIGN)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 class Bench:
-    """A class under test on a gateway of its own, asked in one way."""
+    """A class under test on a gateway of its own, asked in one way; each framework adds how it asks."""
+
+    address = "base_url"
+    """The constructor's name for the gateway's address."""
 
     def __init__(self, subject: Subject, way: str, extra: Mapping[str, Any], gateway: LocalGateway) -> None:
         self.subject = subject
@@ -138,20 +189,34 @@ class Bench:
         self._extra = extra
         self._runner = asyncio.Runner()
 
+    @property
+    def streams(self) -> bool:
+        """Whether it asks for streams."""
+        return "stream" in self.way
+
     def close(self) -> None:
         """End the event loop."""
         self._runner.close()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do something in the bench's event loop."""
+        return self._runner.run(work)
 
     def script(self, *replies: Reply) -> None:
         """Set the gateway's next replies."""
         self.gateway.script(*replies)
 
     @property
+    def posts(self) -> list[RecordedRequest]:
+        """The requests that asked for something other than a list of models."""
+        return [request for request in list(self.gateway.requests) if request.method == "POST"]
+
+    @property
     def latest(self) -> RecordedRequest:
         """The latest request that reached the gateway."""
-        if not self.gateway.requests:
+        if not self.posts:
             raise FailedError(NothingSentError("expected a request, none reached the gateway"))
-        return self.gateway.last_request
+        return self.posts[-1]
 
     @property
     def sent(self) -> dict[str, Any]:
@@ -162,72 +227,30 @@ class Bench:
     @property
     def asked(self) -> int:
         """How many requests came."""
-        return len(self.gateway.requests)
+        return len(self.posts)
 
-    def model(self, model: str = MODEL, **settings: Any) -> Any:
-        """Make a model on the gateway; None leaves a setting out."""
+    def sent_canaries(self) -> list[str]:
+        """List the other services' variables whose values reached the gateway."""
+        text = "".join(f"{request.header_pairs}{request.body!r}{request.query}" for request in self.gateway.requests)
+        return [name for name, value in FOREIGN.items() if value in text]
+
+    def model(self, model: str = MODEL, *, bare: bool = False, **settings: Any) -> Any:
+        """Make a model on the gateway; UNSET leaves a setting out, `bare` what the subject is always given."""
         given = {
             "model": model,
-            "base_url": self.gateway.base_url.rstrip("/"),
+            self.address: self.gateway.base_url.rstrip("/"),
             "api_key": KEY,
             "max_retries": 0,
+            **({} if bare else self.subject.always),
             **settings,
         }
         given.update(self._extra)
         with watched():
-            return self.subject.model_class(**{name: value for name, value in given.items() if value is not None})
+            return self.subject.model_class(**{name: value for name, value in given.items() if value is not UNSET})
 
     def ask(self, model: Any = None, messages: Any = "Hello", **call: Any) -> Any:
-        """Ask in the bench's way, and give the answer; of a stream, its pieces added up, or None when it is empty."""
-        model = self.model() if model is None else model
-        if self.way in STREAM:
-            pieces = self.pieces(model, messages, **call)
-            if not pieces:
-                return None
-            whole = pieces[0]
-            for piece in pieces[1:]:
-                with watched():
-                    # Structured answers grow: the last one is whole.
-                    whole = whole + piece if hasattr(piece, "tool_calls") else piece
-            return whole
-        with watched():
-            if self.way == "invoke":
-                return model.invoke(messages, **call)
-            return self._runner.run(model.ainvoke(messages, **call))
-
-    def pieces(self, model: Any, messages: Any = "Hello", **call: Any) -> list[Any]:
-        """Ask for a stream, and list its pieces."""
-        found: list[Any] = []
-        with watched():
-            if self.way == "stream":
-                found.extend(model.stream(messages, **call))
-            else:
-                self._runner.run(_collect(model, messages, call, found))
-        return found
-
-    def leave_early(self, model: Any) -> bool:
-        """Take one piece of a stream and leave; tell whether the connection was closed within a few seconds."""
-        with watched():
-            if self.way == "stream":
-                for piece in model.stream("Hello"):
-                    if piece.text:
-                        break
-        return self._runner.run(self._left(model))
-
-    async def _left(self, model: Any) -> bool:
-        # The loop runs on while it is waited: what it cleans up later counts.
-        if self.way == "astream":
-            with watched():
-                pieces = model.astream("Hello")
-                async for piece in pieces:
-                    if piece.text:
-                        break
-                await pieces.aclose()
-        for _ in range(80):
-            if self.gateway.disconnects:
-                return True
-            await asyncio.sleep(0.05)
-        return False
+        """Ask in the bench's way, and give the answer; a stream's is whole, or None when the stream is empty."""
+        raise NotImplementedError
 
     def error(self, model: Any = None, messages: Any = "Hello", **call: Any) -> Exception | None:
         """Ask, and give the error that the class raised; None when it answered."""
@@ -237,38 +260,13 @@ class Bench:
             return failed.error
         return None
 
-
-async def _collect(model: Any, messages: Any, call: dict[str, Any], found: list[Any]) -> None:
-    async for piece in model.astream(messages, **call):
-        found.append(piece)  # noqa: PERF401 - a list comprehension would lose the pieces before an error
-
-
-def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
-    """Write one chunk of a stream as OpenRouter does."""
-    choice = {
-        "index": 0,
-        "delta": {"role": "assistant", "content": "", **delta},
-        "finish_reason": finish,
-        "native_finish_reason": finish,
-        "logprobs": None,
-    }
-    return {**OUTER, "choices": [choice], **more}
-
-
-def reply(*deltas: dict[str, Any], finish: str = "stop", usage: dict[str, Any] | None = None, **faults: Any) -> Reply:
-    """Script an answer of these deltas: a stream, or the same put together, whichever the request asks for."""
-    told = USAGE if usage is None else usage
-    return Reply.chunks([*map(chunk, deltas), chunk({}, finish), chunk({}, usage=told)], **faults)
-
-
-def say(text: str = "Hello there.", **faults: Any) -> Reply:
-    """Script a plain answer."""
-    return reply({"content": text}, **faults)
-
-
-def upstream(status: int, message: str) -> Reply:
-    """Script an error as the upstream router writes it."""
-    return Reply.raw(status, {"error": {"message": message, "code": status}})
+    async def hung_up(self) -> bool:
+        """Tell whether the client leaves the connection within a few seconds, while the loop runs on."""
+        for _ in range(80):
+            if self.gateway.disconnects:
+                return True
+            await asyncio.sleep(0.05)
+        return False
 
 
 def leaves(value: Any) -> Iterator[Any]:
@@ -292,7 +290,7 @@ def holds(message: Any, wanted: object) -> bool:
 
 def extras(settings: Mapping[str, Any]) -> str:
     """Name further settings as a reader would write them."""
-    told = [(name, value) for name, value in settings.items() if value is not None]
+    told = [(name, value) for name, value in settings.items() if value is not UNSET]
     return " and ".join(
         f"`{name}={value!r}`" if isinstance(value, (bool, str)) else f"`{name}`" for name, value in told
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,38 +16,32 @@ pytestmark = pytest.mark.skipif(
 RENEW = "run `make capabilities`, which measures again and writes the table"
 
 
-def _written() -> dict[str, dict[str, str]]:
-    from benchmarks.capabilities import read
+@pytest.fixture(scope="module")
+def table() -> Any:
+    from benchmarks.measuring import load
 
-    return read(PAGE.read_text(encoding="utf-8"))[1]
+    return load("lc")
 
 
-def test_every_row_has_a_cell_for_every_class() -> None:
-    from benchmarks.capabilities import SUBJECTS, rows, titles
+def test_every_row_has_a_cell_for_every_class(table: Any) -> None:
+    from benchmarks.capabilities import read, titles
 
-    written = _written()
-    assert list(written) == list(SUBJECTS), RENEW
+    written = read(PAGE.read_text(encoding="utf-8"))
+    assert list(written) == list(table.subjects), RENEW
     for name, column in written.items():
-        assert list(column) == titles(rows()), f"{name}: {RENEW}"
+        assert list(column) == titles(table), f"{name}: {RENEW}"
         assert all(column.values()), f"{name} has empty cells: {RENEW}"
 
 
-def test_the_column_of_chatkilocode_is_what_is_measured_now() -> None:
-    from benchmarks.capabilities import measure, rows, titles
+def test_the_column_of_chatkilocode_is_what_is_measured_now(table: Any) -> None:
+    from benchmarks.capabilities import changes
 
-    names = rows()
-    written = _written()["ChatKiloCode"]
-    measured = dict(zip(titles(names), measure("ChatKiloCode", names).values(), strict=True))
-    changed = [
-        f"{title}: written {written.get(title)!r}, now {cell.verdict!r}\n{cell.details}"
-        for title, cell in measured.items()
-        if written.get(title) != cell.verdict
-    ]
+    changed = changes(table, "ChatKiloCode", PAGE.read_text(encoding="utf-8"))
     assert not changed, "\n".join([*changed, f"Where the new cells are right, {RENEW}."])
 
 
-def test_titles_are_unique() -> None:
-    from benchmarks.capabilities import rows, titles
+def test_titles_are_unique(table: Any) -> None:
+    from benchmarks.capabilities import titles
 
-    found = titles(rows())
+    found = titles(table)
     assert len(set(found)) == len(found)

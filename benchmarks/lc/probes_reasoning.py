@@ -7,51 +7,14 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.load import dumps, loads
 from langchain_core.messages import HumanMessage, ToolMessage
 
-from benchmarks.probing import ALL, INVOKE, LOST, STREAM, YES, holds, kept, probe, reply
+from benchmarks.lc.bench import ALL, INVOKE, STREAM, probe
+from benchmarks.probing import LOST, YES, holds, kept
+from benchmarks.replies import CALL, CLAUDE, SHAPES, THOUGHT, reply, told, told_back
 
 if TYPE_CHECKING:
-    from benchmarks.probing import Bench
+    from benchmarks.lc.bench import Bench
 
 GROUP = "Reasoning"
-THOUGHT = "First I look. Then I tell."
-CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-
-
-def _told(text: str, form: str, **more: Any) -> dict[str, Any]:
-    detail = {"type": "reasoning.text", "text": text, "format": form, "index": 0, **more}
-    return {"reasoning": text, "reasoning_details": [detail]}
-
-
-def _sealed(data: str, form: str, **more: Any) -> dict[str, Any]:
-    return {"reasoning_details": [{"type": "reasoning.encrypted", "data": data, "format": form, **more}]}
-
-
-CLAUDE, GEMINI, OPENAI = "anthropic-claude-v1", "google-gemini-v1", "openai-responses-v1"
-SIGNED = {"reasoning_details": [{"type": "reasoning.text", "signature": "c2ln", "format": CLAUDE, "index": 0}]}
-SHAPES: dict[str, list[dict[str, Any]]] = {
-    "anthropic": [_told("First I look. ", CLAUDE), _told("Then I tell.", CLAUDE), SIGNED],
-    "gemini": [_told(THOUGHT, GEMINI), _sealed("ZGF0YQ==", GEMINI, id="call_1", index=1)],
-    "openai": [
-        {
-            "reasoning": THOUGHT,
-            "reasoning_details": [{"type": "reasoning.summary", "summary": THOUGHT, "format": OPENAI, "index": 0}],
-        },
-        _sealed("Z0FBQQ==", OPENAI, id="rs_1", index=0),
-    ],
-    "kimi": [{"reasoning_content": "First I look. "}, {"reasoning_content": "Then I tell."}],
-}
-# Without `index` and without ids that name an upstream's own storage: those may be left out.
-BACK: dict[str, list[dict[str, Any]]] = {
-    "anthropic": [{"type": "reasoning.text", "text": THOUGHT, "signature": "c2ln", "format": CLAUDE}],
-    "gemini": [
-        {"type": "reasoning.text", "text": THOUGHT, "format": GEMINI},
-        {"type": "reasoning.encrypted", "data": "ZGF0YQ==", "format": GEMINI, "id": "call_1"},
-    ],
-    "openai": [
-        {"type": "reasoning.summary", "summary": THOUGHT, "format": OPENAI},
-        {"type": "reasoning.encrypted", "data": "Z0FBQQ==", "format": OPENAI},
-    ],
-}
 
 
 @probe(GROUP, ways=INVOKE)
@@ -78,7 +41,7 @@ def reasoning_block(bench: Bench) -> str:
 @probe(GROUP)
 def told_in_several_forms(bench: Bench) -> str:
     """Reasoning that comes in three forms at once is read once."""
-    deltas = [{**_told(text, CLAUDE), "reasoning_content": text} for text in ("First I look. ", "Then I tell.")]
+    deltas = [{**told(text, CLAUDE), "reasoning_content": text} for text in ("First I look. ", "Then I tell.")]
     bench.script(reply(*deltas, {"content": "Here."}))
     return _judge_blocks(bench.ask())
 
@@ -142,26 +105,12 @@ def _tool_loop(bench: Bench, shape: str, *, stored: bool = False) -> dict[str, A
 
 
 def _judge_back(bench: Bench, shape: str, *, stored: bool = False) -> str:
-    sent = _tool_loop(bench, shape, stored=stored).get("reasoning_details")
-    if not sent:
-        return LOST
-    if len(sent) != len(BACK[shape]):
-        return f"no: {len(sent)} of {len(BACK[shape])} blocks"
-    changed = {
-        name: detail.get(name)
-        for wanted, detail in zip(BACK[shape], sent, strict=True)
-        for name, value in wanted.items()
-        if detail.get(name) != value
-    }
-    if not changed:
-        return YES
-    name, value = next(iter(changed.items()))
-    return f"no: `{name}` {'lost' if value is None else 'changed'}"
+    return told_back(_tool_loop(bench, shape, stored=stored).get("reasoning_details"), shape)
 
 
 @probe(GROUP)
 def reasoning_setting(bench: Bench) -> str:
     """A reasoning effort goes out in the gateway's own form."""
     bench.script(reply({"content": "Here."}))
-    bench.ask(bench.model(**bench.subject.reasoning({"effort": "high"})))
+    bench.ask(bench.model(**bench.subject.spelt("reasoning", {"effort": "high"})))
     return kept(bench.sent.get("reasoning") == {"effort": "high"}, "no: not sent so")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import ContextOverflowError, ModelError
 
-from benchmarks.probing import MODEL, STREAM, YES, FailedError, chunk, kept, probe, raised, say, upstream
+from benchmarks.lc.bench import STREAM, probe
+from benchmarks.probing import MODEL, YES, FailedError, kept, raised
+from benchmarks.replies import chunk, say, upstream
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
-    from benchmarks.probing import Bench
+    from benchmarks.lc.bench import Bench
 
 KINDS = "Errors that are a langchain-core `ModelError` with its reason"
 ERRORS = "Other errors"

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.probing import (
-    COST,
-    INVOKE,
-    OUTER,
-    SERVED,
-    STREAM,
-    USAGE,
-    YES,
-    chunk,
-    holds,
-    kept,
-    leaves,
-    probe,
-    say,
-)
+from benchmarks.lc.bench import INVOKE, STREAM, probe
+from benchmarks.probing import YES, holds, kept, leaves
+from benchmarks.replies import COST, OUTER, SERVED, USAGE, chunk, say
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
-    from benchmarks.probing import Bench
+    from benchmarks.lc.bench import Bench
 
 GROUP = "Usage and origin"
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
-import os
 import pickle
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents.middleware import SummarizationMiddleware
@@ -14,62 +12,18 @@ from langchain.chat_models import init_chat_model
 from langchain_core.load import dumps, loads
 from langchain_core.messages import HumanMessage
 
-from benchmarks.probing import (
-    INVOKE,
-    KEY,
-    LOST,
-    MODEL,
-    SYNC,
-    YES,
-    FailedError,
-    kept,
-    probe,
-    say,
-    watched,
-)
+from benchmarks.lc.bench import INVOKE, SYNC, probe
+from benchmarks.probing import KEY, LOST, MODEL, OWN_MODEL, UNSET, YES, FailedError, foreign_variables, kept, watched
+from benchmarks.replies import say
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from benchmarks.probing import Bench
+    from benchmarks.lc.bench import Bench
 
 REQUEST = "Requests"
 SECRETS = "Settings and secrets"
 FRAMEWORK = "In LangChain"
 CODEX = "openai/gpt-5.1-codex"
-OWN_MODEL = "kilo-auto/balanced"
-FOREIGN = {
-    name: f"canary-{name.lower().replace('_', '-')}"
-    for name in (
-        "OPENAI_API_KEY",
-        "OPENAI_ADMIN_KEY",
-        "OPENAI_ORG_ID",
-        "OPENAI_ORGANIZATION",
-        "OPENAI_PROJECT_ID",
-        "OPENROUTER_API_KEY",
-        "OPENROUTER_SESSION_ID",
-        "ANTHROPIC_API_KEY",
-        "LANGSMITH_API_KEY",
-    )
-}
-"""Variables that belong to other services, each with a value that can be found again."""
-
-
-@contextmanager
-def _foreign_variables() -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(FOREIGN)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _sent_canaries(bench: Bench) -> list[str]:
-    text = "".join(f"{request.header_pairs}{request.body!r}{request.query}" for request in bench.gateway.requests)
-    return [name for name, value in FOREIGN.items() if value in text]
 
 
 @probe(REQUEST)
@@ -124,7 +78,7 @@ def routing(bench: Bench) -> str:
     """Provider routing goes out."""
     bench.script(say())
     wanted = {"order": ["anthropic"], "data_collection": "deny"}
-    bench.ask(bench.model(**bench.subject.routing(wanted)))
+    bench.ask(bench.model(**bench.subject.spelt("provider", wanted)))
     return kept(bench.sent.get("provider") == wanted)
 
 
@@ -132,8 +86,8 @@ def routing(bench: Bench) -> str:
 def routing_merges(bench: Bench) -> str:
     """Provider routing of a call is merged into the model's."""
     bench.script(say())
-    model = bench.model(**bench.subject.routing({"data_collection": "deny"}))
-    bench.ask(model, **bench.subject.call_routing({"sort": "price"}))
+    model = bench.model(**bench.subject.spelt("provider", {"data_collection": "deny"}))
+    bench.ask(model, **bench.subject.spelt_in_call("provider", {"sort": "price"}))
     sent = bench.sent.get("provider")
     return kept(sent == {"data_collection": "deny", "sort": "price"}, "no: the model's is replaced")
 
@@ -159,13 +113,13 @@ def one_connection(bench: Bench) -> str:
 def foreign_key(bench: Bench) -> str:
     """Without a key of its own, no other service's key is sent."""
     bench.script(say())
-    with _foreign_variables():
+    with foreign_variables():
         try:
-            model = bench.model(api_key=None)
+            model = bench.model(api_key=UNSET)
         except FailedError:
             return YES
         bench.error(model)
-    found = [name for name in _sent_canaries(bench) if name.endswith("_KEY")]
+    found = [name for name in bench.sent_canaries() if name.endswith("_KEY")]
     return kept(not found, f"no: sent {', '.join(found)}")
 
 
@@ -173,9 +127,9 @@ def foreign_key(bench: Bench) -> str:
 def foreign_identifiers(bench: Bench) -> str:
     """With a key of its own, nothing of another service's variables is sent."""
     bench.script(say())
-    with _foreign_variables():
+    with foreign_variables():
         bench.error(bench.model())
-    found = _sent_canaries(bench)
+    found = bench.sent_canaries()
     return kept(not found, f"no: sent {', '.join(found)}")
 
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
-from benchmarks.probing import ALL, INVOKE, LOST, OUTER, STREAM, holds, kept, probe, reply, say
+from benchmarks.lc.bench import ALL, INVOKE, STREAM, probe
+from benchmarks.probing import LOST, holds, kept
+from benchmarks.replies import OUTER, reply, say
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
-    from benchmarks.probing import Bench
+    from benchmarks.lc.bench import Bench
 
 IN = "Content in"
 OUT = "Content out"

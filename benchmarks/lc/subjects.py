@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.probing import MODEL, Subject
+from benchmarks.probing import MODEL, UNSET, Subject, in_extra_body, plainly
 
 
 def _count(text: str) -> list[int]:
@@ -17,8 +17,8 @@ _COUNT = [{"custom_get_token_ids": _count}]
 _PROFILE = [{"profile": {"max_input_tokens": 200_000}}]
 
 
-def _in_extra_body(name: str) -> Any:
-    return lambda value: {"extra_body": {name: value}}
+def _by_openrouter(name: str, value: Any) -> dict[str, Any]:
+    return {"openrouter_provider" if name == "provider" else name: value}
 
 
 SUBJECTS = {
@@ -27,9 +27,8 @@ SUBJECTS = {
         Subject(
             "ChatOpenAI",
             "langchain_openai",
-            routing=_in_extra_body("provider"),
-            call_routing=_in_extra_body("provider"),
-            reasoning=_in_extra_body("reasoning"),
+            spelt=in_extra_body,
+            spelt_in_call=in_extra_body,
             tries={
                 "usage_in_streams": _STREAM_USAGE,
                 "one_chunk_with_usage": _STREAM_USAGE,
@@ -39,7 +38,7 @@ SUBJECTS = {
                 "finish_told_twice": _STREAM_USAGE,
                 "codex_names": _CHAT_ONLY,
                 "server_tools": _CHAT_ONLY,
-                "output_limit": [{"max_tokens": None, "extra_body": {"max_tokens": 77}}],
+                "output_limit": [{"max_tokens": UNSET, "extra_body": {"max_tokens": 77}}],
                 "token_counting": _COUNT,
                 "summarization": _PROFILE,
                 "limit_under_comments": [{"timeout": 1.0}, {"stream_chunk_timeout": 1.0}],
@@ -50,9 +49,8 @@ SUBJECTS = {
         Subject(
             "ChatOpenRouter",
             "langchain_openrouter",
-            routing=lambda value: {"openrouter_provider": value},
-            call_routing=lambda value: {"provider": value},
-            reasoning=lambda value: {"reasoning": value},
+            spelt=_by_openrouter,
+            spelt_in_call=plainly,
             tries={
                 "token_counting": _COUNT,
                 "summarization": _PROFILE,
@@ -63,9 +61,8 @@ SUBJECTS = {
         Subject(
             "ChatKiloCode",
             "langchain_kilocode",
-            routing=lambda value: {"provider": value},
-            call_routing=lambda value: {"provider": value},
-            reasoning=lambda value: {"reasoning": value},
+            spelt=plainly,
+            spelt_in_call=plainly,
             tries={
                 "limit_under_comments": [{"timeout": 1.0}, {"first_token_timeout": 1.0}, {"total_timeout": 1.0}],
                 "another_model": [{"fallback_models": [f"{MODEL}-second"]}],

@@ -11,11 +11,13 @@ from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
-from benchmarks.probing import LOST, STREAM, YES, FailedError, chunk, kept, probe, reply, watched
+from benchmarks.lc.bench import STREAM, probe
+from benchmarks.probing import LOST, YES, FailedError, kept, watched
+from benchmarks.replies import call, chunk, reply
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
-    from benchmarks.probing import Bench
+    from benchmarks.lc.bench import Bench
 
 TOOLS = "Tools"
 STRUCTURED = "Structured output"
@@ -40,11 +42,6 @@ OWN = {"type": "openrouter:web_search", "parameters": {"max_results": 3}}
 JOKE = {"setup": "Why?", "punchline": "Because."}
 
 
-def _call(name: str | None = None, arguments: str | None = None, **more: Any) -> dict[str, Any]:
-    function = {key: value for key, value in {"name": name, "arguments": arguments}.items() if value is not None}
-    return {"tool_calls": [{"type": "function", "function": function, **more}]}
-
-
 def _judge_calls(bench: Bench, *deltas: dict[str, Any]) -> str:
     bench.script(reply(*deltas, finish="tool_calls"))
     answer = bench.ask()
@@ -62,10 +59,10 @@ def calls(bench: Bench) -> str:
     """Two tool calls, as they should be written."""
     return _judge_calls(
         bench,
-        _call("look", "", index=0, id="a"),
-        _call(arguments=A[:5], index=0),
-        _call(arguments=A[5:], index=0),
-        _call("tell", B, index=1, id="b"),
+        call("look", "", index=0, id="a"),
+        call(arguments=A[:5], index=0),
+        call(arguments=A[5:], index=0),
+        call("tell", B, index=1, id="b"),
     )
 
 
@@ -73,7 +70,7 @@ def calls(bench: Bench) -> str:
 def no_index(bench: Bench) -> str:
     """Pieces of calls without `index`."""
     return _judge_calls(
-        bench, _call("look", "", id="a"), _call(arguments=A[:5]), _call(arguments=A[5:]), _call("tell", B, id="b")
+        bench, call("look", "", id="a"), call(arguments=A[:5]), call(arguments=A[5:]), call("tell", B, id="b")
     )
 
 
@@ -82,9 +79,9 @@ def string_index(bench: Bench) -> str:
     """Pieces whose `index` is a string."""
     return _judge_calls(
         bench,
-        _call("look", A[:5], index="0", id="a"),
-        _call(arguments=A[5:], index="0"),
-        _call("tell", B, index="1", id="b"),
+        call("look", A[:5], index="0", id="a"),
+        call(arguments=A[5:], index="0"),
+        call("tell", B, index="1", id="b"),
     )
 
 
@@ -93,9 +90,9 @@ def all_at_zero(bench: Bench) -> str:
     """Two calls that both come at `index` 0."""
     return _judge_calls(
         bench,
-        _call("look", A[:5], index=0, id="a"),
-        _call(arguments=A[5:], index=0),
-        _call("tell", B, index=0, id="b"),
+        call("look", A[:5], index=0, id="a"),
+        call(arguments=A[5:], index=0),
+        call("tell", B, index=0, id="b"),
     )
 
 
@@ -104,16 +101,16 @@ def name_repeated(bench: Bench) -> str:
     """Pieces that repeat the call's id and name."""
     return _judge_calls(
         bench,
-        _call("look", A[:5], index=0, id="a"),
-        _call("look", A[5:], index=0, id="a"),
-        _call("tell", B, index=1, id="b"),
+        call("look", A[:5], index=0, id="a"),
+        call("look", A[5:], index=0, id="a"),
+        call("tell", B, index=1, id="b"),
     )
 
 
 @probe(TOOLS)
 def empty_arguments(bench: Bench) -> str:
     """A call with empty arguments."""
-    bench.script(reply(_call("look", "", index=0, id="a"), finish="tool_calls"))
+    bench.script(reply(call("look", "", index=0, id="a"), finish="tool_calls"))
     answer = bench.ask()
     return kept([(call["name"], call["args"]) for call in answer.tool_calls] == [("look", {})], "no: an invalid call")
 
@@ -121,7 +118,7 @@ def empty_arguments(bench: Bench) -> str:
 @probe(TOOLS)
 def wrong_arguments(bench: Bench) -> str:
     """Arguments that are no JSON are kept, and go back to the model."""
-    bench.script(reply(_call("look", "no json", index=0, id="a"), finish="tool_calls"), reply({"content": "Sorry."}))
+    bench.script(reply(call("look", "no json", index=0, id="a"), finish="tool_calls"), reply({"content": "Sorry."}))
     model = bench.model()
     answer = bench.ask(model)
     if [call["args"] for call in answer.invalid_tool_calls] != ["no json"]:
@@ -164,7 +161,7 @@ def _structured(bench: Bench, method: str, *replies: Reply) -> Any:
 
 def _filled(method: str, text: str, finish: str = "stop") -> Reply:
     if method == "function_calling":
-        return reply(_call("Joke", text, index=0, id="a"), finish=finish if finish != "stop" else "tool_calls")
+        return reply(call("Joke", text, index=0, id="a"), finish=finish if finish != "stop" else "tool_calls")
     return reply({"content": text}, finish=finish)
 
 
