@@ -1,7 +1,7 @@
 """Measure what each class of a framework can do on the same gateway, by the same probes, and write the table.
 
     python -m benchmarks.capabilities lc                         print the table of LangChain's classes
-    python -m benchmarks.capabilities li --into FILE             write that of LlamaIndex's between the markers of a file
+    python -m benchmarks.capabilities li --into FILE             write that of LlamaIndex's between a file's markers
     python -m benchmarks.capabilities lc --only WORD --details   some rows, and the errors behind them
     python -m benchmarks.capabilities li --python CLASS=PATH     a class in an environment of its own
 
