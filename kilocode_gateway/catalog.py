@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway import cache
 from kilocode_gateway.config import GatewayConfig
-from kilocode_gateway.discovery import FETCH_SECONDS, RETRY_SECONDS, Memory, Slot, checked
+from kilocode_gateway.discovery import FETCH_SECONDS, LOOK_SECONDS, RETRY_SECONDS, Memory, Slot, checked
 from kilocode_gateway.errors import MalformedReplyError
 from kilocode_gateway.listing import read_listing
 from kilocode_gateway.model_map import ModelMap, UnknownModelError
@@ -86,18 +86,26 @@ class Catalog(ModelMap):
         return _memory.of(config.identity).at_hand()
 
     @classmethod
-    def look(cls, config: GatewayConfig, *, http_client: Any = None) -> Catalog:
+    def look(cls, config: GatewayConfig, *, http_client: Any = None, wanted: str | None = None) -> Catalog:
         """Give the models to code that cannot wait inside an event loop.
 
         Outside a running loop this is `discover`. Inside one it gives what is at hand and begins a fetch in the
         background, so that a later look finds it.
+
+        Args:
+            config: The gateway and who asks.
+            http_client: An HTTP client to use instead of the shared one.
+            wanted: A model about which no guess will do. Where it is not at hand inside a running loop, the first look
+                of this process blocks the loop until the list is there, for at most `LOOK_SECONDS`.
+
         """
         slot = _memory.of(config.identity)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return slot.discover(config, FETCH_SECONDS, http_client, refresh=False)
-        return slot.begin(config, http_client)
+        known = slot.begin(config, http_client)
+        return known if wanted is None or wanted in known else slot.wait_once(LOOK_SECONDS)
 
     @classmethod
     def bundled(cls) -> Catalog:

@@ -29,6 +29,8 @@ FETCH_SECONDS = 5.0
 """How long a fetch may take, unless the caller says otherwise."""
 RETRY_SECONDS = 60.0
 """How long a failed fetch is not tried again."""
+LOOK_SECONDS = 2.0
+"""How long an event loop is held up, once in a process, for a model that nothing at hand knows."""
 # The fetch keeps to its limit by itself, and says better what it waited for. Who waits for it gives it this much more:
 # the look-up of a host's name, headers that trickle in and a pool of threads without a free one know no limit.
 _GRACE = 0.25
@@ -74,6 +76,7 @@ class Slot(ABC, Generic[T]):
         self._flight: Flight[T] | None = None
         self._failing: Flight[T] | None = None
         self._failed = float("-inf")
+        self._waited = False
 
     @abstractmethod
     def read(self, answer: Answer) -> T:
@@ -151,6 +154,14 @@ class Slot(ABC, Generic[T]):
         if mine:
             self._launch(flight, config, FETCH_SECONDS, client)
         return known
+
+    def wait_once(self, seconds: float) -> T:
+        """Give the list that a fetch under way brings, if it is there in time; only the first asker is held up."""
+        with self._lock:
+            flight, first, self._waited = self._flight, not self._waited, True
+        if first and flight is not None:
+            flight.wait(seconds)
+        return self.at_hand()
 
     def _enter(self, seconds: float, *, refresh: bool, waits: bool = False) -> T | tuple[Flight[T], bool]:
         """Give the list where nothing has to be fetched, else the fetch to wait for and whether the asker does it.

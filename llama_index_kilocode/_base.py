@@ -219,10 +219,11 @@ class GatewayLLM(OpenAILike):
     def metadata(self) -> LLMMetadata:
         """What the framework wants to know of the model.
 
-        The gateway's model list is fetched once per process when this is first read outside a running event loop, and
-        in the background inside one, where the answer comes from what is at hand; `await llm.aload()` makes it certain.
+        The gateway's model list is fetched once per process, when this is first read, and renewed every six hours.
+        Inside a running event loop that happens in the background; only for a model that nothing at hand knows the
+        first reading holds the loop up, for at most two seconds. `await llm.aload()` before avoids even that.
         """
-        return self._metadata(Catalog.look(self._config(), http_client=self._link.http_client))
+        return self._metadata(Catalog.look(self._config(), http_client=self._link.http_client, wanted=self.model))
 
     async def aload(self) -> None:
         """Fetch the gateway's model list, so that `metadata` is right from now on."""

@@ -69,7 +69,7 @@ class KiloCode(ToolCalling):
         timeout: Seconds for each read (600), or (connect, read).
         max_retries: Attempts after the first, for errors that may pass (2).
         context_window, is_function_calling_model: Instead of what the catalog says. It is asked when `metadata` is read
-            first; inside a running event loop, as in a notebook, `await llm.aload()` before makes certain of it.
+            first; a server that must not wait for it, two seconds at most, calls `await llm.aload()` when it starts.
         system_prompt, callback_manager, output_parser, pydantic_program_mode: As in every LLM of LlamaIndex.
 
         What shapes the answer may be given to a single call too: every field of the request, `model`, `extra_body`,

@@ -76,16 +76,17 @@ def test_assignment_and_copies_ask_for_the_new_model(make_llm: Any) -> None:
     assert llm.model_copy(update={"model": "small/model"}).metadata.context_window == 8_000
 
 
-def test_inside_a_loop_it_is_fetched_behind_or_by_aload(make_llm: Any, gateway: LocalGateway) -> None:
-    async def run() -> tuple[int, int]:
+@pytest.mark.parametrize("loaded", [False, True])
+def test_inside_a_loop_it_is_right_at_first_use(make_llm: Any, gateway: LocalGateway, loaded: bool) -> None:
+    async def run() -> int:
         llm = make_llm(model="small/model")
-        before = llm.metadata.context_window
-        await llm.aload()
-        return before, llm.metadata.context_window
+        if loaded:
+            await llm.aload()
+        return llm.metadata.context_window
 
-    before, after = asyncio.run(run())
-    assert before in (128_000, 8_000)
-    assert after == 8_000
+    gateway.script(Reply.ordinary(delay=0.2), path="models")
+    assert asyncio.run(run()) == 8_000
+    assert fetches(gateway) == 1
 
 
 def test_without_a_network_there_is_still_an_answer() -> None:
