@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import os
 import sysconfig
@@ -51,6 +52,12 @@ def _version(name: str) -> str:
         return f"{name} {importlib.metadata.version(name)}"
     except importlib.metadata.PackageNotFoundError:
         return f"no {name}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_loop_unasked() -> None:
+    """Keep asyncio from making an event loop that nobody closes, for frameworks that ask for the current one."""
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture(scope="session", autouse=True)

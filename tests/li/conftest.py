@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +27,6 @@ NOT_OURS = [
     "ignore:Skipping serialization of known unserializable key",  # an agent's memory in a workflow's context
     "ignore:is_running called from within a step:DeprecationWarning",  # core's ReActAgent
     "ignore:The `json` method is deprecated",  # core's StructuredLLM, streamed
-    "ignore:.*aiosqlite.* was deleted before being closed:ResourceWarning",  # core's Memory has no close
 ]
 
 
@@ -39,15 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if here in item.path.parents:
             for one in NOT_OURS:
                 item.add_marker(pytest.mark.filterwarnings(one))
-
-
-@pytest.fixture
-def memory_swept() -> Iterator[None]:
-    """Let the framework's in-memory databases go while nobody minds that it never closes them."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture

@@ -111,7 +111,6 @@ async def test_a_query_engines_tokens_are_counted_exactly(
     assert len(gateway.chat_requests) == 1
 
 
-@pytest.mark.usefixtures("memory_swept")
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_an_agents_tokens_are_counted_exactly(make_llm: Any, gateway: LocalGateway, streaming: bool) -> None:
     counter = TokenCountingHandler()

@@ -134,7 +134,6 @@ def test_objects_from_query_engines(index: VectorStoreIndex, gateway: LocalGatew
     assert response.response == Answer(text="At seven.")
 
 
-@pytest.mark.usefixtures("memory_swept")
 @pytest.mark.parametrize("mode", ["simple", "context", "condense_question", "condense_plus_context", "best"])
 @pytest.mark.parametrize("streaming", [False, True])
 def test_chat_engines(

@@ -114,7 +114,6 @@ WITHOUT = {
 }
 
 
-@pytest.mark.usefixtures("memory_swept")
 @pytest.mark.parametrize("way", [*WITH_CALL_SETTINGS, *WITHOUT])
 async def test_settings_reach_every_other_way_to_ask(make_llm: Any, gateway: LocalGateway, way: str) -> None:
     llm = make_llm(**copy.deepcopy(FIELDS), additional_kwargs=copy.deepcopy(FURTHER))

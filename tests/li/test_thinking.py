@@ -339,7 +339,6 @@ async def test_an_agent_of_three_turns(make_llm: Any, gateway: LocalGateway, sha
     assert [message["tool_calls"][0]["id"] for message in last] == ["call_1", "call_2"]
 
 
-@pytest.mark.usefixtures("memory_swept")
 async def test_memory_of_agents(make_llm: Any, gateway: LocalGateway, shape: Any) -> None:
     gateway.script(streamed(shape[0], shape[2]), streamed([], None, "Cold."))
     memory = Memory.from_defaults(session_id="one")

@@ -77,7 +77,6 @@ WAYS = {
 }
 
 
-@pytest.mark.usefixtures("memory_swept")
 @pytest.mark.parametrize("way", WAYS)
 def test_every_other_way_to_ask_counts(llm: KiloCode, gateway: LocalGateway, way: str) -> None:
     call = {"id": "c1", "name": "City", "arguments": '{"name": "Lisbon"}'} if "structured" in way else CALL
@@ -92,7 +91,6 @@ def test_every_other_way_to_ask_counts(llm: KiloCode, gateway: LocalGateway, way
     assert len(gateway.chat_requests) == 1
 
 
-@pytest.mark.usefixtures("memory_swept")
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_an_agent_in_a_block_inside_another(llm: KiloCode, gateway: LocalGateway, streaming: bool) -> None:
     gateway.script(_reply(), _reply("", tool_calls=[CALL]), _reply("3"))
@@ -104,7 +102,6 @@ async def test_an_agent_in_a_block_inside_another(llm: KiloCode, gateway: LocalG
     assert (inner.total.cost, outer.total.cost) == (Decimal("0.2"), Decimal("0.3"))
 
 
-@pytest.mark.usefixtures("memory_swept")
 async def test_a_limit_stops_an_agent_between_its_calls(llm: KiloCode, gateway: LocalGateway) -> None:
     gateway.script(*[_reply("", tool_calls=[CALL])] * 9)
     with track_usage(limit_usd="0.25") as used, pytest.raises(BudgetExceededError, match="3 calls"):
@@ -112,7 +109,6 @@ async def test_a_limit_stops_an_agent_between_its_calls(llm: KiloCode, gateway: 
     assert (used.total.cost, len(gateway.chat_requests)) == (Decimal("0.3"), 3)
 
 
-@pytest.mark.usefixtures("memory_swept")
 async def test_a_react_agent_counts(llm: KiloCode, gateway: LocalGateway) -> None:
     action = 'Thought: I add.\nAction: add\nAction Input: {"a": 1, "b": 2}'
     gateway.script(_reply(action), _reply("Thought: I can answer.\nAnswer: 3"))
@@ -148,7 +144,6 @@ async def test_tasks_side_by_side_count_their_own(llm: KiloCode, gateway: LocalG
     assert around.total.calls == 6
 
 
-@pytest.mark.usefixtures("memory_swept")
 def test_a_query_counts_its_embedding_and_its_answer(llm: KiloCode, gateway: LocalGateway) -> None:
     embed = KiloCodeEmbedding(api_key="test-key-1", api_base=gateway.base_url)
     with track_usage() as building:

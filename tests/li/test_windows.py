@@ -237,7 +237,6 @@ async def converse(engine: Any, kind: str, messages: list[str]) -> list[str]:
 KINDS = pytest.mark.parametrize("kind", ["chat", "achat", "stream_chat", "astream_chat"])
 
 
-@pytest.mark.usefixtures("memory_swept")
 @KINDS
 @BOTH_MODELS
 @pytest.mark.parametrize("mode", ["context", "condense_question", "condense_plus_context", "best"])
@@ -252,7 +251,6 @@ async def test_chat_engines_over_an_index(
     assert len(gateway.chat_requests) == (2 if mode == "context" else 3), "one to condense what follows up"
 
 
-@pytest.mark.usefixtures("memory_swept")
 @KINDS
 @BOTH_MODELS
 async def test_a_long_conversation_fits_and_loses_nothing_needlessly(
