@@ -73,10 +73,18 @@ class KeyFunction(Secret):
         """Ask the function.
 
         Raises:
-            ConfigurationError: If it gives no string that can stand in a header.
+            ConfigurationError: If it fails, or gives no string that can stand in a header.
 
         """
-        given: Any = self.function()
+        try:
+            given: Any = self.function()
+        except Exception as exc:
+            # What it raised may hold a key, so its text stays with it.
+            msg = (
+                f"The function that was given as api_key failed with {type(exc).__name__}, so nothing was sent. "
+                "What it raised is this error's __cause__."
+            )
+            raise ConfigurationError(msg, retryable=True) from exc
         if inspect.iscoroutine(given):
             given.close()
         key, wrong = _secret(given)

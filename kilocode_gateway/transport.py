@@ -288,7 +288,8 @@ class Transport:
             try:
                 outcome = yield from self._ask(request, model)
             except KiloCodeError as exc:
-                raise exc.with_failed_models(failed) from None
+                exc.with_failed_models(failed)
+                raise
             if not request.may_fall_back or deadline.is_over or not another_may_help(outcome, begun=not stream):
                 break
             failed.append(told(outcome))
