@@ -11,12 +11,11 @@ from langchain_core.runnables import Runnable  # noqa: TC002
 from langchain_core.tools import BaseTool
 
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.errors import ConfigurationError
 from langchain_kilocode import _structured
 from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._settings import check_call
 from langchain_kilocode._tools import to_choice, to_tool
-from langchain_kilocode.errors import as_langchain
+from langchain_kilocode.errors import ConfigurationError, told_to_langchain
 
 # Not for type checkers alone: `with_fallbacks` reads the methods' annotations, to see which give a runnable.
 ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -25,6 +24,7 @@ ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 class BindableChatModel(GatewayChatModel):
     """A chat model on the gateway that takes tools and schemas."""
 
+    @told_to_langchain
     def bind(self, **kwargs: Any) -> Any:
         """Give this model with request fields set for every call.
 
@@ -32,14 +32,10 @@ class BindableChatModel(GatewayChatModel):
             UnknownSettingError: If a name is no request field.
 
         """
-        try:
-            check_call(self, kwargs)
-        except ConfigurationError as exc:
-            error = as_langchain(exc)
-        else:
-            return super().bind(**kwargs)
-        raise error
+        check_call(self, kwargs)
+        return super().bind(**kwargs)
 
+    @told_to_langchain
     def bind_tools(
         self,
         tools: Sequence[ToolLike],
@@ -78,6 +74,7 @@ class BindableChatModel(GatewayChatModel):
         bound: Runnable[LanguageModelInput, AIMessage] = self.bind(**kwargs)
         return bound
 
+    @told_to_langchain
     def with_structured_output(
         self,
         schema: dict[str, Any] | type | None = None,

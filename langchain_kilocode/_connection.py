@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
+from kilocode_gateway import errors
 from kilocode_gateway.config import GatewayConfig, is_function
-from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.transport import Transport
 from langchain_kilocode._settings import refuse_foreign_names
-from langchain_kilocode.errors import LANGCHAIN_ERRORS
+from langchain_kilocode.errors import (
+    LANGCHAIN_ERRORS,
+    ConfigurationError,
+    UnknownSettingError,
+    as_langchain,
+    told_to_langchain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
@@ -162,11 +168,14 @@ class Carried(_Model):
             try:
                 super().__init__(*args, **settings)
             except ValidationError as exc:
-                wrong = _misfits(exc)
+                error: Exception = _misfit(type(self).__name__, exc)
+            except errors.ConfigurationError as exc:
+                error = as_langchain(exc)
             else:
                 return
-            raise ConfigurationError(f"{type(self).__name__} cannot take these settings: {wrong}.")
+            raise error
 
+    @told_to_langchain
     def _transport(self) -> Transport:
         """Give the transport for the settings as they are now."""
         return connection(cast("Connected", self), self._memory)
@@ -191,9 +200,10 @@ class Carried(_Model):
         return without_connections(super().__getstate__())
 
 
-def _misfits(error: ValidationError) -> str:
-    """Say what is wrong with each setting, without what stands in it: it may be a secret."""
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
+def _misfit(name: str, error: ValidationError) -> ConfigurationError:
+    """Say what is wrong with each setting of a class, without what stands in it: it may be a secret."""
+    wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
+    return ConfigurationError(f"{name} cannot take these settings: {wrong}.")
 
 
 class OnGateway(Carried, BaseModel):

@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from kilocode_gateway import wire
-from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from langchain_kilocode.errors import ConfigurationError, UnknownSettingError, told_to_langchain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -134,6 +134,8 @@ _DICTS = ("extra_body", "provider", "reasoning")
 
 NOT_HERE = frozenset(_NOT_HERE)
 
+check_names = told_to_langchain(wire.check_names)
+
 
 def refuse_openai_settings(given: dict[str, Any]) -> None:
     """Refuse a setting that the base class would take and nothing here would act on.
@@ -182,7 +184,7 @@ def check_call(model: BaseModel, given: Mapping[str, Any]) -> None:
                 )
                 raise UnknownSettingError(msg)
         refuse_foreign_names((name for name in unknown if name != "additional_kwargs"), where=f"A call of {where}")
-        wire.check_names(unknown, CALL_NAMES, where=where)
+        check_names(unknown, CALL_NAMES, where=where)
     for name in _DICTS:
         if (value := given.get(name)) is not None and not isinstance(value, dict):
             msg = f"{name} must be a dict, got {type(value).__name__}."

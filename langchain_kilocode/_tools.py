@@ -7,7 +7,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from kilocode_gateway.errors import ConfigurationError
+from langchain_kilocode.errors import ConfigurationError
 
 _FORMS = (
     "A tool must be a function, a Pydantic class, a TypedDict, a LangChain tool, a JSON schema with a 'title', "

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import LangSmithParams
 
 from kilocode_gateway import wire
-from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.options import CallOptions
 from langchain_kilocode import _blocks, _structured, _tokens
 from langchain_kilocode._binding import BindableChatModel
@@ -16,7 +15,7 @@ from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_resul
 from langchain_kilocode._settings import CALL_NAMES, check_call
 from langchain_kilocode._tools import to_tool, without_credentials
 from langchain_kilocode._traces import tell_cost
-from langchain_kilocode.errors import as_langchain
+from langchain_kilocode.errors import ConfigurationError, told_to_langchain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -241,19 +240,13 @@ class ChatKiloCode(BindableChatModel):
         ```
     """
 
+    @told_to_langchain
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Give the request as the transport takes it: the model's settings, the call's over them, and the messages."""
         if stop is not None:
             kwargs["stop"] = stop
-        try:
-            return self._payload(input_, kwargs)
-        except ConfigurationError as exc:
-            error = as_langchain(exc)
-        raise error
-
-    def _payload(self, input_: LanguageModelInput, kwargs: dict[str, Any]) -> dict[str, Any]:
         check_call(self, kwargs)
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
         # None takes a setting of the model out.

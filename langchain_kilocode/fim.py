@@ -14,14 +14,13 @@ from langchain_core.runnables import Runnable
 from pydantic import model_validator
 
 from kilocode_gateway import __version__, wire
-from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
 from langchain_kilocode._connection import OnGateway
 from langchain_kilocode._replies import PROVIDER, reply_metadata
 from langchain_kilocode._tokens import token_ids
-from langchain_kilocode.errors import as_langchain
+from langchain_kilocode.errors import ConfigurationError, UnknownSettingError, told_to_langchain
 
 if TYPE_CHECKING:
     import uuid
@@ -149,6 +148,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
     """Seconds until the answer must be complete, as in `ChatKiloCode`."""
 
     @classmethod
+    @told_to_langchain
     def _check_values(cls, given: Mapping[str, Any]) -> None:
         check_fim({name: value for name, value in given.items() if name in _SETTINGS})
         CallOptions.read({name: value for name, value in given.items() if name in _LIMITS})
@@ -158,15 +158,10 @@ class KiloCodeFIM(OnGateway, BaseLLM):
         self._add_version("kilocode-gateway", __version__)
         return self
 
+    @told_to_langchain
     def _check_call(self, call: Mapping[str, Any]) -> None:
-        try:
-            self._refuse_unknown_settings(call)
-            self._check_values(call)
-        except ConfigurationError as exc:
-            error = as_langchain(exc)
-        else:
-            return
-        raise error
+        self._refuse_unknown_settings(call)
+        self._check_values(call)
 
     def _refuse_unknown_settings(self, call: Mapping[str, Any]) -> None:
         made = type(self)
@@ -184,6 +179,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
             msg = f"A call of {made.__name__} has no setting {name!r}. {hint}"
             raise UnknownSettingError(msg)
 
+    @told_to_langchain
     def _body(self, prompt: str, stop: list[str] | str | None, call: Mapping[str, Any]) -> dict[str, Any]:
         """Give the request: the model's settings, and the call's over them."""
         call = {**call, "stop": stop}
@@ -375,6 +371,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
         self._check_call(kwargs)
         return super().bind(**kwargs)
 
+    @told_to_langchain
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         prompt = super()._convert_input(model_input)
         if isinstance(prompt, StringPromptValue):
