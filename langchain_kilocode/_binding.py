@@ -14,7 +14,7 @@ from kilocode_gateway.catalog import Catalog
 from langchain_kilocode import _structured
 from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._settings import check_call
-from langchain_kilocode._tools import to_choice, to_tool
+from langchain_kilocode._tools import to_choice, to_tools
 from langchain_kilocode.errors import ConfigurationError, told_to_langchain
 
 # Not for type checkers alone: `with_fallbacks` reads the methods' annotations, to see which give a runnable.
@@ -59,11 +59,15 @@ class BindableChatModel(GatewayChatModel):
             response_format: A schema for answers that call no tool.
             kwargs: Further request fields.
 
+        Raises:
+            ConfigurationError: If a tool is nothing that a tool can be made of, or `tool_choice` is none of them.
+            UnknownSettingError: If a further name is no request field.
+
         """
         if response_format is not None:
             kwargs["response_format"] = _structured.response_format(response_format)
             strict = None
-        formatted = [to_tool(tool, strict) for tool in tools]
+        formatted = to_tools(tools, strict)
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         if tool_choice:

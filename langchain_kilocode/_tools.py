@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.tools import BaseTool
@@ -46,6 +47,20 @@ def to_tool(tool: Any, strict: bool | None = None) -> dict[str, Any]:
     if isinstance(extras, dict):
         formatted.update({name: extras[name] for name in _PASSED_ON if name in extras})
     return formatted
+
+
+def to_tools(tools: Any, strict: bool | None = None) -> list[dict[str, Any]]:
+    """Give a list of tools as it goes over the wire.
+
+    Raises:
+        ConfigurationError: If it is no list, or holds what no tool can be made of.
+
+    """
+    if not isinstance(tools, Iterable) or isinstance(tools, (str, dict)):
+        got = "None" if tools is None else type(tools).__name__
+        msg = f"Tools must be a list, got {got}. Give one tool alone as [tool], and no tools as []."
+        raise ConfigurationError(msg)
+    return [to_tool(tool, strict) for tool in tools]
 
 
 def to_choice(choice: dict[str, Any] | str | bool, tools: list[dict[str, Any]]) -> dict[str, Any] | str:

@@ -11,6 +11,7 @@ from kilocode_gateway.options import CallOptions
 from langchain_kilocode import _blocks, _structured, _tokens
 from langchain_kilocode._binding import BindableChatModel
 from langchain_kilocode._messages import to_wire
+from langchain_kilocode._parts import check_content
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
 from langchain_kilocode._settings import CALL_NAMES, check_call
 from langchain_kilocode._tools import to_tool, without_credentials
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.prompt_values import PromptValue
 
     from langchain_kilocode._binding import ToolLike
 
@@ -239,6 +241,13 @@ class ChatKiloCode(BindableChatModel):
             print(error)
         ```
     """
+
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        # Here too: langchain-core itself reads the blocks before a request is made of them.
+        for message in prompt.to_messages():
+            check_content(message.content)
+        return prompt
 
     @told_to_langchain
     def _get_request_payload(
