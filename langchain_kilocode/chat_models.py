@@ -14,7 +14,7 @@ from langchain_kilocode._messages import to_wire
 from langchain_kilocode._parts import check_content
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
 from langchain_kilocode._settings import CALL_NAMES, check_call
-from langchain_kilocode._tools import to_tool, without_credentials
+from langchain_kilocode._tools import to_tool, with_tools_of_the_wire, without_credentials
 from langchain_kilocode._traces import tell_cost
 from langchain_kilocode.errors import ConfigurationError, told_to_langchain
 
@@ -260,7 +260,7 @@ class ChatKiloCode(BindableChatModel):
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
         # None takes a setting of the model out.
         kept = {name: value for name, value in self._default_params.items() if call.get(name, value) is not None}
-        payload = wire.merge(kept, call)
+        payload = with_tools_of_the_wire(wire.merge(kept, call))
         CallOptions.read(payload)
         schema = payload.get("response_format")
         if schema is not None and not isinstance(schema, dict):
@@ -347,12 +347,18 @@ class ChatKiloCode(BindableChatModel):
         wanted = self.stream_usage if stream_usage is None else stream_usage
         return wanted is not False
 
+    @told_to_langchain
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         params = {**self._default_params, "_type": self._llm_type, "stop": stop, **kwargs}
-        tools = params.get("tools")
-        if isinstance(tools, list):
-            params["tools"] = [without_credentials(tool) for tool in tools]
+        params = with_tools_of_the_wire(params)
+        if params.get("tools"):
+            params["tools"] = [without_credentials(tool) for tool in params["tools"]]
         return params
+
+    @told_to_langchain
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # As they go over the wire: a function's own name in memory may be another one's tomorrow.
+        return super()._get_llm_string(stop, **with_tools_of_the_wire(kwargs))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(
