@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
-from kilocode_gateway import errors
+from kilocode_gateway import errors, wire
 from kilocode_gateway.config import GatewayConfig, is_function
 from kilocode_gateway.transport import Transport
 from langchain_kilocode._settings import refuse_foreign_names
@@ -261,8 +260,8 @@ class OnGateway(Carried, BaseModel):
         known = {*cls.model_fields, *cls._by_alias()}
         for name in given:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
+                near = wire.nearest_name(name, known)
+                hint = f" Did you mean {near!r}?" if near else ""
                 further = " What only the gateway knows goes into extra_body." if "extra_body" in known else ""
                 msg = f"{cls.__name__} has no setting {name!r}.{hint}{further}"
                 raise UnknownSettingError(msg)

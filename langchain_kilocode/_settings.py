@@ -123,6 +123,8 @@ _FOREIGN = {
     "additional_kwargs": "Pass extra_body={...} for request fields",
     "api_base": "Pass base_url=..., or set KILOCODE_BASE_URL",
     "async_http_client": "Pass http_async_client=...",
+    "extra_headers": "Headers belong to a model: default_headers={...}, also in model_copy(update=...)",
+    "headers": "Headers belong to a model: default_headers={...}, also in model_copy(update=...)",
     "http_async": "Pass http_async_client=...",
     "proxies": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",
     "proxy": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
@@ -174,8 +173,8 @@ class KiloCodeFIM(OnGateway, BaseLLM):
                     f"give it to {made.__name__}(...), or model_copy(update={{{name!r}: ...}})."
                 )
                 raise UnknownSettingError(msg)
-            near = difflib.get_close_matches(name, _CALL_NAMES, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(sorted(_CALL_NAMES))}."
+            near = wire.nearest_name(name, _CALL_NAMES)
+            hint = f"Did you mean {near!r}?" if near else f"It takes {', '.join(sorted(_CALL_NAMES))}."
             msg = f"A call of {made.__name__} has no setting {name!r}. {hint}"
             raise UnknownSettingError(msg)
 
