@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import os
 import sysconfig
@@ -61,6 +62,15 @@ def _no_settings_from_outside() -> Iterator[None]:
             if name.upper().startswith(SETTINGS) or name.upper() in PROXIES:
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loop_of_the_main_thread() -> Iterator[None]:
+    """Give the main thread an event loop that is closed at the end: LlamaIndex's sync methods make one and leave it."""
+    with asyncio.Runner() as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        yield
+        asyncio.set_event_loop(None)
 
 
 @pytest.fixture(autouse=True)
