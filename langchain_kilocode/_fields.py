@@ -229,9 +229,11 @@ class GatewayChatModel(Carried, TracedChatModel):
         return super().model_copy(update=changes, deep=deep)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # The environment may say which gateway it is, so the settings alone do not tell whose answer a cache holds.
+        # The environment may say which gateway it is, and headers and keys are no part of the serialized settings, so
+        # those alone do not tell whose answer a cache holds.
         settings = super()._get_llm_string(stop=stop, **kwargs)
-        return f"{settings}---{json.dumps(self.gateway_config.identity)}"
+        config = self.gateway_config
+        return f"{settings}---{json.dumps([*config.identity, config.asker(self.default_headers)])}"
 
     def __repr_args__(self) -> Any:
         """Show the model first, and nothing that the user did not set."""

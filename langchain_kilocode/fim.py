@@ -387,9 +387,10 @@ class KiloCodeFIM(OnGateway, BaseLLM):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        base_url, organization = self.gateway_config.identity
+        config = self.gateway_config
+        asked = dict(zip(("base_url", "organization_id"), config.identity, strict=True))
         own = {name: getattr(self, name) for name in ("model", *_SETTINGS) if name not in _LIMITS}
-        return {**own, "stop": self._stops, "base_url": base_url, "organization_id": organization}
+        return {**own, "stop": self._stops, **asked, "asker": config.asker(self.default_headers)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop or self._stops, **kwargs)
