@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage  # noqa: TC002
 from langchain_core.runnables import Runnable  # noqa: TC002
 from langchain_core.tools import BaseTool
 
+from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
 from langchain_kilocode import _structured
 from langchain_kilocode._fields import GatewayChatModel
@@ -28,11 +29,15 @@ class BindableChatModel(GatewayChatModel):
     def bind(self, **kwargs: Any) -> Any:
         """Give this model with request fields set for every call.
 
+        `metadata` is sent as the gateway's, although a call's own `metadata=` is LangChain's.
+
         Raises:
             UnknownSettingError: If a name is no request field.
 
         """
         check_call(self, kwargs)
+        if (labels := kwargs.pop("metadata", None)) is not None:
+            kwargs["extra_body"] = wire.merge({"metadata": labels}, kwargs.get("extra_body") or {})
         return super().bind(**kwargs)
 
     @told_to_langchain

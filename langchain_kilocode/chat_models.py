@@ -177,6 +177,14 @@ class ChatKiloCode(BindableChatModel):
         print(told.get("fallback_model", "no fallback was needed"), told.get("failed_models", []))
         ```
 
+    Labels that the provider stores:
+        `metadata=` is LangChain's own: in the constructor and in `config` it labels traces, and `invoke` takes it as no
+        setting. The gateway's `metadata` goes into `extra_body`, in the constructor or a call; `bind` takes it as well.
+
+        ```python
+        answer = model.invoke(messages, extra_body={"metadata": {"ticket": "42"}})
+        ```
+
     Limits in time:
         `timeout` holds for each read, and the gateway's keep-alive comments reset it. These hold for the whole call,
         retries and waits included; the first one for streams. A stream that you leave closes its connection at once.
