@@ -55,3 +55,19 @@ async def test_tokens_of_one_key_function_share_answers(ask: Any, make_model: An
     await ask(model, "Hello")
     await ask(model, "Hello")
     assert len(gateway.chat_requests) == 1
+
+
+@WHOLE
+async def test_cache_keeps_the_answer_as_it_came(ask: Any, make_model: Any, gateway: Any) -> None:
+    """What a cache in memory hands out is what it keeps: it must not learn there that an answer cost nothing."""
+    gateway.script(Reply.text("One.", usage={"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.5}))
+    cache = InMemoryCache()
+    model = make_model(cache=cache)
+    first = await ask(model, "Hello")
+    ((kept,),) = cache._cache.values()
+    before = kept.model_dump()
+    again = await ask(model, "Hello")
+    assert (first.response_metadata["cost"], again.response_metadata["cost"]) == (0.5, 0.0)
+    assert kept.model_dump() == before
+    again.response_metadata["mine"] = True
+    assert "mine" not in (await ask(model, "Hello")).response_metadata
