@@ -162,5 +162,3 @@ def entry(model: str, window: int, *parameters: str) -> dict[str, Any]:
         "pricing": {"prompt": "0.000001", "completion": "0.000002"},
         "supported_parameters": ["max_tokens", "temperature", *parameters],
     }
-
-

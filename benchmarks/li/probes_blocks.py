@@ -70,12 +70,6 @@ def image_data(bench: Bench) -> str:
 
 
 @probe(IN)
-def image_url(bench: Bench) -> str:
-    """Image, URL."""
-    return _judge_image(bench, "user", ImageBlock(url=f"{HOST}/a.png"), f"{HOST}/a.png")
-
-
-@probe(IN)
 def image_of_assistant(bench: Bench) -> str:
     """Image in a message of the assistant."""
     return _judge_image(bench, "assistant", ImageBlock(image=PNG), _uri("image/png", PNG))
@@ -120,12 +114,6 @@ def document_text(bench: Bench) -> str:
     """Plain-text file, under its own kind."""
     sent = _part(_sent(bench, "user", TEXT, DocumentBlock(data=b"Plain words.", title="notes.txt")), "file")
     return kept(sent.get("file_data") == _uri("text/plain", b"Plain words."), f"no: {str(sent.get('file_data'))[:20]}")
-
-
-@probe(IN)
-def audio_format(bench: Bench) -> str:
-    """Audio, with its format told."""
-    return _judge_audio(_sent(bench, "user", TEXT, AudioBlock(audio=WAV, format="wav")))
 
 
 @probe(IN)

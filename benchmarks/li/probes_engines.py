@@ -51,16 +51,14 @@ def chat_condense_plus_context(bench: Bench) -> str:
     return _judge_chat(bench, "condense_plus_context", 3)
 
 
-@probe(GROUP, ways=CHAT)
-def chat_best(bench: Bench) -> str:
-    """Chat engine `best`."""
-    return _judge_chat(bench, "best", 3)
-
-
 def _tools(model: Any) -> list[QueryEngineTool]:
-    engines = {name: SummaryIndex.from_documents([Document(text=text)]).as_query_engine(llm=model) for name, text in
-               {"weather": "It rains.", "places": FACT}.items()}
-    return [QueryEngineTool.from_defaults(one, name=name, description=f"About {name}.") for name, one in engines.items()]
+    engines = {
+        name: SummaryIndex.from_documents([Document(text=text)]).as_query_engine(llm=model)
+        for name, text in {"weather": "It rains.", "places": FACT}.items()
+    }
+    return [
+        QueryEngineTool.from_defaults(one, name=name, description=f"About {name}.") for name, one in engines.items()
+    ]
 
 
 def _judge_router(bench: Bench, model: Any, first: Any) -> str:

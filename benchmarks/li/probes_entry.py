@@ -9,8 +9,9 @@ import openai
 from llama_index.core.prompts import PromptTemplate
 
 from benchmarks.li.bench import ALL, STREAMS, WAITS, blocks, probe, text_of, told
-from benchmarks.probing import UNSET, YES, FailedError, kept, raised, watched
-from benchmarks.replies import COST, THOUGHT, USAGE, call, chunk, reply, say, told as thought, upstream
+from benchmarks.probing import YES, FailedError, kept, raised, watched
+from benchmarks.replies import COST, THOUGHT, USAGE, call, chunk, reply, say, upstream
+from benchmarks.replies import told as thought
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ def failed(bench: Bench) -> str:
 @probe(GROUP, ways=STREAMS)
 def left_early(bench: Bench) -> str:
     """Leaving a stream early closes its connection."""
+    return judge_leaving(bench)
+
+
+def judge_leaving(bench: Bench) -> str:
+    """Leave a stream after its first text, and judge whether its connection is closed within a few seconds."""
     bench.script(SLOW)
     model = bench.model()
 
@@ -132,7 +138,9 @@ def cancelled(bench: Bench) -> str:
 
     async def cancel() -> bool:
         task = asyncio.create_task(ask())
-        while not bench.posts and not task.done():
+        for _ in range(200):
+            if bench.posts or task.done():
+                break
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         task.cancel()
@@ -164,7 +172,12 @@ def log_probs(bench: Bench) -> str:
         bench.script(Reply.chunks([first, chunk({}, "stop")]))
     else:
         message = {"role": "assistant", "content": "Hi"}
-        full = {**body, "object": "chat.completion", "choices": [{**choice, "finish_reason": "stop", "message": message}]}
+        full = {
+            **body,
+            "object": "chat.completion",
+            "choices": [{**choice, "finish_reason": "stop", "message": message}],
+        }
         bench.script(Reply.raw(200, full))
-    found = [one for piece in bench.responses(bench.model(logprobs=True, temperature=UNSET)) for one in piece.logprobs or ()]
+    pieces = bench.responses(bench.model(logprobs=True))
+    found = [one for piece in pieces for one in piece.logprobs or ()]
     return kept(found and found[0][0].logprob == token["logprob"])

@@ -22,8 +22,8 @@ TIME = "Retries and time"
 SILENT = "an answer, no error"
 CUT = "partial text, no error"
 REASON = "The provider ran out of capacity"
-LONG, SOON = 8.0, 6.0
-"""Seconds for which the gateway is silent, and in which a client with a limit of one second must have given up."""
+LONG, SOON, LIMIT = 4.0, 3.0, 0.5
+"""Seconds for which the gateway is silent, and in which a client must have given up, and its limit."""
 HALF = chunk({"content": "Half an"})
 AGAIN = {"retry-after": "0"}
 
@@ -43,12 +43,6 @@ def status_401(bench: Bench) -> str:
 def status_402(bench: Bench) -> str:
     """402, no credit, is an `APIStatusError`."""
     return _judge_status(bench, 402)
-
-
-@probe(KINDS, ways=CHAT)
-def status_404(bench: Bench) -> str:
-    """404 is a `NotFoundError`."""
-    return _judge_status(bench, 404, openai.NotFoundError)
 
 
 @probe(KINDS, ways=CHAT)
@@ -124,7 +118,9 @@ def text_so_far(bench: Bench) -> str:
     error = bench.error()
     if error is None:
         return f"no: {CUT}"
-    return kept("Half an" in f"{error} {vars(error)} {getattr(error, 'text', '')}", f"no: {type(error).__name__} without it")
+    return kept(
+        "Half an" in f"{error} {vars(error)} {getattr(error, 'text', '')}", f"no: {type(error).__name__} without it"
+    )
 
 
 @probe(ERRORS, ways=CHAT)
@@ -155,7 +151,7 @@ def what_to_do_with_text(bench: Bench) -> str:
     try:
         bench.do(model, bench.way, "Hello")
     except FailedError as failed:
-        return raised(failed.error, text="ChatMessage", silent=SILENT) if "validation" not in str(failed.error) else "no: a validation error"
+        return kept("ChatMessage(" in str(failed.error), f"no: {type(failed.error).__name__} without it")
     return f"no: {SILENT}"
 
 
@@ -194,11 +190,11 @@ def retry_503(bench: Bench) -> str:
 @probe(TIME, ways=CHAT)
 def retry_after(bench: Bench) -> str:
     """`Retry-After` is waited for."""
-    bench.script(Reply.raw(429, {"error": {"message": REASON, "code": 429}}, {"retry-after": "2"}), say())
+    bench.script(Reply.raw(429, {"error": {"message": REASON, "code": 429}}, {"retry-after": "1"}), say())
     begun = time.monotonic()
     answer = bench.ask(bench.model(max_retries=2))
     waited = time.monotonic() - begun
-    return kept(text_of(answer) and 1.9 < waited < SOON, f"no: waited {waited:.1f} s")  # noqa: PLR2004 - the two seconds
+    return kept(text_of(answer) and 0.95 < waited < SOON, f"no: waited {waited:.1f} s")  # noqa: PLR2004 - the second
 
 
 @probe(TIME, ways=CHAT)
@@ -218,18 +214,10 @@ def no_retry(bench: Bench) -> str:
 
 
 @probe(TIME, ways=CHAT)
-def no_use(bench: Bench) -> str:
-    """What cannot pass (400) is not tried again."""
-    bench.script(*[upstream(400, REASON)] * 20)
-    error = bench.error(bench.model(max_retries=2))
-    return kept(error is not None and bench.asked == 1, f"no: {bench.asked} requests")
-
-
-@probe(TIME, ways=CHAT)
 def timeout(bench: Bench) -> str:
     """`timeout` ends a silence."""
     bench.script(say(delay=LONG))
-    return _judge_soon(bench, bench.model(timeout=1))
+    return _judge_soon(bench, bench.model(timeout=LIMIT))
 
 
 def _judge_soon(bench: Bench, model: Any) -> str:
@@ -244,7 +232,7 @@ def timeout_of_a_call(bench: Bench) -> str:
     bench.script(say(delay=LONG))
     model = bench.model(timeout=30)
     begun = time.monotonic()
-    error = bench.error(model, timeout=1)
+    error = bench.error(model, timeout=LIMIT)
     return kept(error is not None and time.monotonic() - begun < SOON, "no: waited on")
 
 
@@ -258,7 +246,7 @@ def first_token(bench: Bench) -> str:
 @probe(TIME, ways=STREAM_CHAT)
 def total(bench: Bench) -> str:
     """A time limit for the whole answer, however steadily it comes."""
-    words = [chunk({"content": "word "}) for _ in range(40)]
+    words = [chunk({"content": "word "}) for _ in range(20)]
     bench.script(Reply.chunks([*words, chunk({}, "stop")], chunk_delay=0.2))
     return _judge_soon(bench, bench.model())
 

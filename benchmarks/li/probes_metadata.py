@@ -120,6 +120,7 @@ def _judge_mode(bench: Bench, mode: ResponseMode, size: str) -> str:
     """Answer over long texts: each request must fit, and there must be no more than are needed."""
     nodes = [NodeWithScore(node=TextNode(text=part), score=1.0) for part in PARTS]
     model = _model(bench, size)
+    bench.script(*[say("Nets.")] * 30)
     with watched():
         made = get_response_synthesizer(llm=model, response_mode=mode)
     bench.do(made, "asynthesize" if bench.way == "aquery" else "synthesize", "What stood about?", nodes)
@@ -127,10 +128,10 @@ def _judge_mode(bench: Bench, mode: ResponseMode, size: str) -> str:
     if max(found) > WINDOWS[size] - FOR_THE_ANSWER:
         return f"no: sent {max(found):,} tokens"
     least = len(PARTS) if mode == ResponseMode.REFINE else 1
-    if size == "small" and mode not in (ResponseMode.REFINE, ResponseMode.SIMPLE_SUMMARIZE):
+    if size == "small" and mode != ResponseMode.REFINE:
         whole = sum(len(get_tokenizer()(part)) for part in PARTS)
         least = math.ceil(whole / (WINDOWS["small"] - FOR_THE_ANSWER))
-    most = least if size == "large" or mode == ResponseMode.SIMPLE_SUMMARIZE else 2 * least + 1
+    most = least if size == "large" else 2 * least + 1
     return kept(least <= len(found) <= most, f"no: {len(found)} requests")
 
 
@@ -170,34 +171,9 @@ def tree_large(bench: Bench) -> str:
     return _judge_mode(bench, ResponseMode.TREE_SUMMARIZE, "large")
 
 
-@probe(LONG, ways=QUERY)
-def compact_accumulate_small(bench: Bench) -> str:
-    """`compact_accumulate`, 8,000."""
-    return _judge_mode(bench, ResponseMode.COMPACT_ACCUMULATE, "small")
-
-
-@probe(LONG, ways=QUERY)
-def compact_accumulate_large(bench: Bench) -> str:
-    """`compact_accumulate`, 1,000,000: one request."""
-    return _judge_mode(bench, ResponseMode.COMPACT_ACCUMULATE, "large")
-
-
-@probe(LONG, ways=QUERY)
-def simple_small(bench: Bench) -> str:
-    """`simple_summarize`, 8,000: cut to what fits."""
-    return _judge_mode(bench, ResponseMode.SIMPLE_SUMMARIZE, "small")
-
-
-@probe(LONG, ways=QUERY)
-def simple_large(bench: Bench) -> str:
-    """`simple_summarize`, 1,000,000: nothing is cut."""
-    found = _judge_mode(bench, ResponseMode.SIMPLE_SUMMARIZE, "large")
-    whole = sum(len(get_tokenizer()(part)) for part in PARTS)
-    return found if sum(_arrived(bench)) >= whole else "no: cut"
-
-
 def _judge_summary(bench: Bench, size: str) -> str:
     model = _model(bench, size)
+    bench.script(*[say("Nets.")] * 30)
     index = SummaryIndex([TextNode(text=part) for part in PARTS])
     bench.query(lambda: index.as_query_engine(llm=model))
     found = _arrived(bench)
@@ -250,12 +226,6 @@ def _judge_memory(bench: Bench, size: str) -> str:
     with watched():
         found = ChatMemoryBuffer.from_defaults(llm=model).token_limit
     return kept(found == WINDOWS[size] * 3 // 4, f"no: {found:,} tokens")
-
-
-@probe(LONG, ways=SYNC)
-def memory_small(bench: Bench) -> str:
-    """A `ChatMemoryBuffer` is three quarters of the window, 8,000."""
-    return _judge_memory(bench, "small")
 
 
 @probe(LONG, ways=SYNC)

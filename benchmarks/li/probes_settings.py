@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llama_index.core.llms import ChatMessage
 
 from benchmarks.li.bench import SYNC, probe, user
-from benchmarks.probing import MODEL, YES, FailedError, kept, watched
+from benchmarks.probing import MODEL, YES, FailedError, kept
 from benchmarks.replies import say
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ GROUP = "Which setting wins, and what is sent"
 FEW, MANY = 7, 70
 
 
-def _sent(bench: Bench, settings: dict[str, Any], call: dict[str, Any] | None = None, model: str = MODEL) -> dict[str, Any]:
+def _sent(
+    bench: Bench, settings: dict[str, Any], call: dict[str, Any] | None = None, model: str = MODEL
+) -> dict[str, Any]:
     bench.script(say())
     bench.ask(bench.model(model, **settings), **call or {})
     return bench.sent
@@ -59,7 +61,10 @@ def bodies_merge(bench: Bench) -> str:
     """A call's `extra_body` is merged into the model's."""
     settings = {"additional_kwargs": {"extra_body": {"one": 1}}}
     sent = _sent(bench, settings, {"extra_body": {"two": 2}})
-    return kept((sent.get("one"), sent.get("two")) == (1, 2), "no: the call's is lost" if sent.get("one") else "no: the model's is lost")
+    return kept(
+        (sent.get("one"), sent.get("two")) == (1, 2),
+        "no: the call's is lost" if sent.get("one") else "no: the model's is lost",
+    )
 
 
 @probe(GROUP)
@@ -68,7 +73,10 @@ def bodies_merge_inside(bench: Bench) -> str:
     settings = bench.subject.spelt("provider", {"data_collection": "deny"})
     sent = _sent(bench, settings, bench.subject.spelt_in_call("provider", {"sort": "price"}))
     both = {"data_collection": "deny", "sort": "price"}
-    return kept(sent.get("provider") == both, "no: the model's alone" if "data_collection" in sent["provider"] else "no: replaced")
+    return kept(
+        sent.get("provider") == both,
+        "no: the model's alone" if "data_collection" in sent["provider"] else "no: replaced",
+    )
 
 
 @probe(GROUP)
@@ -115,27 +123,14 @@ def listed_names(bench: Bench) -> str:
 
 
 @probe(GROUP)
-def any_name(bench: Bench) -> str:
-    """Model names that nobody knows are sent as they are."""
-    return _wins(_sent(bench, {}, model="nobody/knows-ft-this:free").get("model"), "nobody/knows-ft-this:free")
-
-
-@probe(GROUP)
 def model_of_a_call(bench: Bench) -> str:
     """A call's `model` wins over the model's."""
     return _wins(_sent(bench, {}, {"model": "openai/gpt-5.4"}).get("model"), "openai/gpt-5.4")
 
 
 @probe(GROUP)
-def own_headers(bench: Bench) -> str:
-    """Headers of one's own."""
-    _sent(bench, {"default_headers": {"x-own": "1"}})
-    return kept(bench.latest.headers.get("x-own") == "1")
-
-
-@probe(GROUP)
 def headers_of_a_call(bench: Bench) -> str:
-    """Headers of a call."""
+    """Headers of the model and of a call."""
     _sent(bench, {"default_headers": {"x-own": "1"}}, {"extra_headers": {"x-call": "2"}})
     found = bench.latest.headers
     return kept((found.get("x-own"), found.get("x-call")) == ("1", "2"))
@@ -181,14 +176,3 @@ def given_dicts(bench: Bench) -> str:
     before = copy.deepcopy((settings, call))
     _sent(bench, settings, call)
     return kept((settings, call) == before, "no: changed")
-
-
-@probe(GROUP)
-def system_prompt(bench: Bench) -> str:
-    """The framework's `system_prompt` stands first."""
-    bench.script(say())
-    model = bench.model(system_prompt="Be short.")
-    with watched():
-        sent = model._extend_messages([user("Hello")])  # noqa: SLF001 - what its own engines call
-    bench.ask(model, sent)
-    return kept([one["role"] for one in bench.sent["messages"]] == ["system", "user"])

@@ -155,13 +155,6 @@ def cut(bench: Bench) -> str:
 
 
 @probe(GROUP, ways=WAYS)
-def cut_text(bench: Bench) -> str:
-    """An answer cut at its token limit: the error says so (JSON schema)."""
-    answer = reply({"content": '{"name": "Lis'}, finish="length")
-    return _judge_failure(bench, answer, "max_tokens", "length limit", **SCHEMA)
-
-
-@probe(GROUP, ways=WAYS)
 def refused(bench: Bench) -> str:
     """An answer that the model refused: the error has its words."""
     if "stream" in bench.way:

@@ -13,7 +13,8 @@ from llama_index.core.memory import ChatMemoryBuffer, Memory
 from llama_index.core.tools import FunctionTool
 from llama_index.core.workflow import Context, JsonSerializer
 
-from benchmarks.li.bench import QUERY, RUNS, STREAM_CHAT, blocks, probe, told as told_in, user
+from benchmarks.li.bench import QUERY, RUNS, STREAM_CHAT, blocks, probe, user
+from benchmarks.li.bench import told as told_in
 from benchmarks.probing import LOST, YES, kept, watched
 from benchmarks.replies import CALL, CLAUDE, SHAPES, THOUGHT, chunk, reply, say, told, told_back
 from kilocode_gateway.local import Reply
@@ -190,14 +191,6 @@ def through_pickle(bench: Bench) -> str:
     return _back(bench, "anthropic", lambda history: pickle.loads(pickle.dumps(history)))  # noqa: S301 - made here
 
 
-@probe(GROUP)
-def through_json(bench: Bench) -> str:
-    """Signed thinking goes back after JSON of the messages."""
-    return _back(
-        bench, "anthropic", lambda found: [ChatMessage.model_validate_json(one.model_dump_json()) for one in found]
-    )
-
-
 @probe(GROUP, ways=RUNS)
 def agent_of_three_turns(bench: Bench) -> str:
     """A `FunctionAgent` of three turns gives back the signed thinking of both calls."""
@@ -236,4 +229,3 @@ def in_engines(bench: Bench) -> str:
     model = bench.model()
     response = bench.query(lambda: SummaryIndex.from_documents([Document(text="One.")]).as_query_engine(llm=model))
     return kept(THOUGHT in repr(vars(response)))
-

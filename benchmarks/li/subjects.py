@@ -31,7 +31,7 @@ _NO_TOOLS = [{"is_function_calling_model": False}]
 _BY_SCHEMA = [{"should_use_structured_outputs": True, "is_function_calling_model": False}]
 _SMALL = [{"context_window": WINDOWS["small"]}]
 _LARGE = [{"context_window": WINDOWS["large"]}]
-_TIMEOUT = [{"timeout": 1.0}]
+_TIMEOUT = [{"timeout": 0.5}]
 _USAGE = [{"additional_kwargs": {"stream_options": {"include_usage": True}}}]
 _OF_THE_BASE: dict[str, list[dict[str, Any]]] = {
     "told_of_no_chat": [{"is_chat_model": True}],
@@ -46,14 +46,13 @@ _OF_THE_BASE: dict[str, list[dict[str, Any]]] = {
     "object_by_the_catalog": _BY_SCHEMA,
     "first_token": _TIMEOUT,
     "total": _TIMEOUT,
-    "memory_small": _SMALL,
     "memory_large": _LARGE,
     "conversation_small": _SMALL,
     "conversation_large": _LARGE,
     "summary_small": _SMALL,
     "summary_large": _LARGE,
-    **{f"{mode}_small": _SMALL for mode in ("compact", "refine", "tree", "compact_accumulate", "simple")},
-    **{f"{mode}_large": _LARGE for mode in ("compact", "refine", "tree", "compact_accumulate", "simple")},
+    **{f"{mode}_small": _SMALL for mode in ("compact", "refine", "tree")},
+    **{f"{mode}_large": _LARGE for mode in ("compact", "refine", "tree")},
     "foreign_identifiers": [{"default_headers": {"OpenAI-Organization": "", "OpenAI-Project": ""}}],
     "usage": _USAGE,
     "counted": _USAGE,
@@ -92,8 +91,8 @@ SUBJECTS = {
             spelt=plainly,
             spelt_in_call=plainly,
             tries={
-                "first_token": [{"first_token_timeout": 1.0}],
-                "total": [{"total_timeout": 1.0}],
+                "first_token": [{"first_token_timeout": 0.5}],
+                "total": [{"total_timeout": 0.5}],
                 "another_model": [{"fallback_models": [f"{MODEL}-second"]}],
             },
             beside={
