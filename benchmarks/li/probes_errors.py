@@ -175,13 +175,13 @@ def _judge_retry(bench: Bench, status: int) -> str:
     return kept(text_of(answer) and bench.asked > 1, "no: not tried again")
 
 
-@probe(TIME, ways=ALL)
+@probe(TIME, ways=CHAT)
 def retry_429(bench: Bench) -> str:
     """429 is tried again."""
     return _judge_retry(bench, 429)
 
 
-@probe(TIME, ways=ALL)
+@probe(TIME, ways=CHAT)
 def retry_503(bench: Bench) -> str:
     """503 is tried again."""
     return _judge_retry(bench, 503)
@@ -240,7 +240,7 @@ def timeout_of_a_call(bench: Bench) -> str:
 def first_token(bench: Bench) -> str:
     """A time limit that holds while only keep-alive comments come."""
     bench.script(say(stall_after=0, stall=LONG, keep_alive=0.2))
-    return _judge_soon(bench, bench.model())
+    return _judge_soon(bench, bench.model(**bench.subject.spelt("first_token_timeout", LIMIT)))
 
 
 @probe(TIME, ways=STREAM_CHAT)
@@ -248,12 +248,12 @@ def total(bench: Bench) -> str:
     """A time limit for the whole answer, however steadily it comes."""
     words = [chunk({"content": "word "}) for _ in range(20)]
     bench.script(Reply.chunks([*words, chunk({}, "stop")], chunk_delay=0.2))
-    return _judge_soon(bench, bench.model())
+    return _judge_soon(bench, bench.model(**bench.subject.spelt("total_timeout", LIMIT)))
 
 
 @probe(TIME, ways=ALL)
 def another_model(bench: Bench) -> str:
     """Another model answers when the first one cannot."""
     bench.script(Reply.error("model_not_found"), say())
-    answer = bench.ask()
+    answer = bench.ask(bench.model(**bench.subject.spelt("fallback_models", [f"{MODEL}-second"])))
     return kept(text_of(answer) and bench.sent["model"] == f"{MODEL}-second", "no: not asked")

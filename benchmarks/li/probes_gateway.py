@@ -81,7 +81,8 @@ def foreign_key(bench: Bench) -> str:
             model = bench.model(api_key=UNSET)
         except FailedError:
             return YES
-        bench.error(model)
+        if bench.error(model) is None and not bench.asked:
+            return "no: not asked"
     found = [name for name in bench.sent_canaries() if name.endswith("_KEY")]
     return kept(not found, f"no: sent {', '.join(found)}")
 
@@ -102,12 +103,11 @@ def foreign_address(bench: Bench) -> str:
     names = ("OPENAI_API_BASE", "OPENAI_BASE_URL")
     os.environ.update(dict.fromkeys(names, bench.gateway.base_url.rstrip("/")))
     try:
-        model = bench.model(api_base=UNSET)
-        bench.error(model)
+        error = bench.error(bench.model(api_base=UNSET))
     except FailedError:
         return YES
     finally:
         for name in names:
             os.environ.pop(name, None)
     sent = [request for request in bench.gateway.requests if KEY in str(request.header_pairs)]
-    return kept(not sent, "no: sent there")
+    return kept(error is not None and not sent, "no: sent there" if sent else "no: not asked")

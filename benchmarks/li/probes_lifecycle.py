@@ -29,6 +29,7 @@ DICTS = "Dicts, JSON, pickles and the key"
 OTHER_KEY = "another-key-of-the-user"
 FROM_ENVIRONMENT = "the-key-of-the-environment"
 HEADER = "a-secret-in-a-header"
+ANSWER = "Hello there."
 
 
 def _used(bench: Bench, **settings: Any) -> Any:
@@ -51,7 +52,7 @@ def several_loops(bench: Bench) -> str:
 
     with watched():
         answers = [asyncio.run(ask()) for _ in range(3)]
-    return kept(all(map(text_of, answers)))
+    return kept([text_of(answer) for answer in answers] == [ANSWER] * 3)
 
 
 @probe(LIFE, ways=CHAT)
@@ -79,7 +80,7 @@ def copied_after_use(bench: Bench) -> str:
     model = _used(bench)
     with watched():
         again = copy.deepcopy(model)
-    return kept(text_of(bench.ask(again)))
+    return kept(text_of(bench.ask(again)) == ANSWER)
 
 
 @probe(LIFE, ways=CHAT)
@@ -112,7 +113,7 @@ def own_client(bench: Bench) -> str:
     model = bench.model(**{name: client}, reuse_client=False)
     for _ in range(2):
         bench.ask(model)
-    used = all(request.headers.get("x-mine") == "1" for request in bench.posts)
+    used = [request.headers.get("x-mine") for request in bench.posts] == ["1", "1"]
     return kept(used and not client.is_closed, "no: closed" if used else "no: not used")
 
 
@@ -122,7 +123,7 @@ def pickled_after_use(bench: Bench) -> str:
     model = _used(bench)
     with watched():
         again = pickle.loads(pickle.dumps(model))  # noqa: S301 - made in the same line
-    return kept(text_of(bench.ask(again)))
+    return kept(text_of(bench.ask(again)) == ANSWER)
 
 
 @probe(DICTS, ways=SYNC)

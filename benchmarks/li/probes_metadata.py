@@ -113,6 +113,7 @@ def _model(bench: Bench, size: str, **settings: Any) -> Any:
 def _arrived(bench: Bench) -> list[int]:
     """Give the tokens of each request's messages, as they came over the wire."""
     count = get_tokenizer()
+    _ = bench.latest
     return [sum(len(count(one["content"])) for one in request.json["messages"]) for request in bench.posts]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.probing import MODEL, Subject, in_extra_body, plainly
+from benchmarks.probing import Subject, in_extra_body, plainly
 
 HEADERS = {"mode": "x-kilocode-mode", "task_id": "x-kilocode-taskid", "organization_id": "x-kilocode-organizationid"}
 """What the gateway reads from headers: setting -> header."""
@@ -90,11 +90,6 @@ SUBJECTS = {
             "llama_index_kilocode",
             spelt=plainly,
             spelt_in_call=plainly,
-            tries={
-                "first_token": [{"first_token_timeout": 0.5}],
-                "total": [{"total_timeout": 0.5}],
-                "another_model": [{"fallback_models": [f"{MODEL}-second"]}],
-            },
             beside={
                 "variable": "KILOCODE_API_KEY",
                 "usage": "kilocode_gateway:track_usage",
