@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 from llama_index.core.prompts import PromptTemplate
 
-from benchmarks.li.bench import ALL, STREAMS, WAITS, blocks, probe, text_of, told
+from benchmarks.li.bench import ALL, CHAT, COMPLETE, STREAMS, WAITS, blocks, probe, text_of, told
 from benchmarks.probing import YES, FailedError, kept, raised, watched
 from benchmarks.replies import COST, THOUGHT, USAGE, call, chunk, reply, say, upstream
 from benchmarks.replies import told as thought
@@ -64,9 +64,19 @@ def cost(bench: Bench) -> str:
     return told(bench.ask(), COST)
 
 
-@probe(GROUP, ways=ALL)
+@probe(GROUP, ways=CHAT)
 def thinking(bench: Bench) -> str:
-    """What the model thought: a block, or `thinking_delta` of pieces."""
+    """What the model thought: a block, or `thinking_delta` of pieces (`chat` and the like)."""
+    return _judge_thinking(bench)
+
+
+@probe(GROUP, ways=COMPLETE)
+def thinking_in_completions(bench: Bench) -> str:
+    """What the model thought, or `thinking_delta` of pieces (`complete` and the like)."""
+    return _judge_thinking(bench)
+
+
+def _judge_thinking(bench: Bench) -> str:
     bench.script(reply(thought(THOUGHT, "google-gemini-v1"), {"content": "Hello."}))
     found = bench.responses()
     deltas = "".join(one.additional_kwargs.get("thinking_delta") or "" for one in found)

@@ -134,14 +134,18 @@ def text_of_the_gateway(bench: Bench) -> str:
 def what_to_do_402(bench: Bench) -> str:
     """No credit: the error says where to add some."""
     bench.script(upstream(402, REASON))
-    return raised(bench.error(), text="app.kilo.ai", silent=SILENT)
+    return _says(bench.error(), "app.kilo.ai")
 
 
 @probe(ERRORS, ways=CHAT)
 def what_to_do_404(bench: Bench) -> str:
     """A misspelt model: the error names the ones that were meant."""
     bench.script(Reply.error("model_not_found"))
-    return raised(bench.error(bench.model("anthropic/claude-sonet-4.6")), text=MODEL, silent=SILENT)
+    return _says(bench.error(bench.model("anthropic/claude-sonet-4.6")), MODEL)
+
+
+def _says(error: Exception | None, text: str) -> str:
+    return kept(text in str(error), f"no: {type(error).__name__} without it" if error else f"no: {SILENT}")
 
 
 @probe(ERRORS, ways=CHAT)
@@ -151,7 +155,7 @@ def what_to_do_with_text(bench: Bench) -> str:
     try:
         bench.do(model, bench.way, "Hello")
     except FailedError as failed:
-        return kept("ChatMessage(" in str(failed.error), f"no: {type(failed.error).__name__} without it")
+        return _says(failed.error, "ChatMessage(")
     return f"no: {SILENT}"
 
 

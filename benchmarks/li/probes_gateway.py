@@ -13,6 +13,7 @@ from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
     from benchmarks.li.bench import Bench
+    from benchmarks.probing import Spelling
 
 GATEWAY = "The gateway's own settings"
 FOREIGN = "Other services' variables (`OPENAI_*` and the like)"
@@ -38,23 +39,32 @@ def sampling(bench: Bench) -> str:
 
 @probe(GATEWAY, ways=CHAT)
 def mode(bench: Bench) -> str:
-    """Mode and task of a call, each by its own name."""
+    """The mode and the task of a call."""
+    given = {"mode": "plan", "task_id": "conversation-7"}
     bench.script(say())
-    bench.ask(None, "Hello", mode="plan", task_id="conversation-7")
-    found = bench.latest.headers
-    return kept((found.get(HEADERS["mode"]), found.get(HEADERS["task_id"])) == ("plan", "conversation-7"))
+    bench.ask(None, "Hello", **_spelt(bench.subject.spelt_in_call, given))
+    return _judge_headers(bench, given)
 
 
 @probe(GATEWAY, ways=CHAT)
 def organization(bench: Bench) -> str:
     """The organization that pays, the mode and the task of a model."""
     given = {"organization_id": "org-1", "mode": "plan", "task_id": "conversation-7"}
-    spelt: dict[str, Any] = {}
-    for name, value in given.items():
-        for setting, one in bench.subject.spelt(name, value).items():
-            spelt[setting] = {**spelt.get(setting, {}), **one} if isinstance(one, dict) else one
     bench.script(say())
-    bench.ask(bench.model(**spelt))
+    bench.ask(bench.model(**_spelt(bench.subject.spelt, given)))
+    return _judge_headers(bench, given)
+
+
+def _spelt(spell: Spelling, given: dict[str, str]) -> dict[str, Any]:
+    """Spell several settings, those that stand in one dict together."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        for setting, one in spell(name, value).items():
+            found[setting] = {**found.get(setting, {}), **one} if isinstance(one, dict) else one
+    return found
+
+
+def _judge_headers(bench: Bench, given: dict[str, str]) -> str:
     return kept({name: bench.latest.headers.get(HEADERS[name]) for name in given} == given)
 
 

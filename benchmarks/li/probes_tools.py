@@ -212,7 +212,7 @@ def choice_without_tools(bench: Bench) -> str:
     """No choice of tool is sent where there are no tools."""
     bench.script(say())
     bench.call_tools([], tool_required=True)
-    return kept("tool_choice" not in bench.sent, f"no: {bench.sent.get('tool_choice')}")
+    return kept(bench.sent.get("tool_choice") is None, f"no: {bench.sent.get('tool_choice')}")
 
 
 @probe(TOOLS, ways=CALLS)

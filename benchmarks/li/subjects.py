@@ -20,6 +20,10 @@ def _in_additional_kwargs(name: str, value: Any) -> dict[str, Any]:
     return {"additional_kwargs": {"extra_body": {name: value}}}
 
 
+def _in_call(name: str, value: Any) -> dict[str, Any]:
+    return {"extra_headers": {HEADERS[name]: value}} if name in HEADERS else in_extra_body(name, value)
+
+
 def _by_openrouter(name: str, value: Any) -> dict[str, Any]:
     if name == "provider" and isinstance(value, dict) and {"order", "allow_fallbacks"}.issuperset(value):
         return dict(value)
@@ -71,7 +75,7 @@ SUBJECTS = {
             "OpenAILike",
             "llama_index.llms.openai_like",
             spelt=_in_additional_kwargs,
-            spelt_in_call=in_extra_body,
+            spelt_in_call=_in_call,
             always={"is_chat_model": True, "is_function_calling_model": True},
             tries=_OF_THE_BASE,
             beside={"variable": "OPENAI_API_KEY"},
@@ -80,7 +84,7 @@ SUBJECTS = {
             "OpenRouter",
             "llama_index.llms.openrouter",
             spelt=_by_openrouter,
-            spelt_in_call=in_extra_body,
+            spelt_in_call=_in_call,
             always={"is_function_calling_model": True},
             tries=_OF_THE_BASE,
             beside={"variable": "OPENROUTER_API_KEY"},
