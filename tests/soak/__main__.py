@@ -1,4 +1,4 @@
-"""`python -m tests.soak`: many requests at once through both frameworks, each answer accounted for; the last line sums up."""
+"""`python -m tests.soak`: requests without end through both frameworks, all accounted for; the last line sums up."""
 
 from __future__ import annotations
 

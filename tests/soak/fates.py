@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import secrets
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +13,7 @@ from kilocode_gateway import errors
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
 MODEL = "anthropic/claude-sonnet-4.6"
@@ -73,6 +73,7 @@ class Fate:
         hasty: Whether the asker waits a short time only, and once.
         leaves: Whether the asker leaves before the end.
         once: Whether it happens to the first attempt only.
+        weight: How often it is drawn.
 
     """
 
@@ -82,6 +83,7 @@ class Fate:
     hasty: bool = False
     leaves: bool = False
     once: bool = False
+    weight: int = 1
 
 
 def whole(kind: Kind, given: Belongings, **faults: Any) -> Reply:
@@ -119,7 +121,9 @@ FATES: dict[str, Fate] = {
     "reset": Fate(lambda kind, given: whole(kind, given, reset_after=90), BROKEN, hasty=True),
     "cut": Fate(lambda kind, given: whole(kind, given, cut_after=90), BROKEN, hasty=True),
     "ended": Fate(lambda kind, given: whole(kind, given, end_after=90), BROKEN, hasty=True),
-    "503": Fate(lambda *_: Reply.error("service_unavailable_503"), (errors.UpstreamError,), hasty=True),
+    "503": Fate(
+        lambda *_: Reply.error("service_unavailable_503", headers={"retry-after-ms": "5"}), (errors.UpstreamError,)
+    ),
     "429": Fate(lambda *_: Reply.error("rate_limit_with_retry_after"), (errors.RateLimitError,)),
     "truncated": Fate(_truncated, BROKEN),
     "error event": Fate(_error_event, (errors.InvalidRequestError,), ("chat", "stream")),
@@ -127,8 +131,10 @@ FATES: dict[str, Fate] = {
     "stall": Fate(
         lambda kind, given: whole(kind, given, stall_after=90, stall=LONG), (errors.TimeoutExceededError,), hasty=True
     ),
-    "left": Fate(whole, kinds=("stream",), leaves=True),
-    "left waiting": Fate(lambda kind, given: whole(kind, given, chunk_delay=0.2), kinds=("stream",), leaves=True),
+    "left": Fate(whole, kinds=("stream",), leaves=True, weight=4),
+    "left waiting": Fate(
+        lambda kind, given: whole(kind, given, chunk_delay=0.2), kinds=("stream",), leaves=True, weight=4
+    ),
     "recovered": Fate(lambda *_: Reply.error("rate_limit_with_retry_after"), once=True),
     "slow": Fate(lambda kind, given: whole(kind, given, delay=0.02, split=50)),
 }
@@ -158,5 +164,6 @@ def draw(number: int, kind: Kind, chance: random.Random) -> Request:
     """Draw the fate of a request; nobody can guess its marker."""
     name = WHOLE
     if chance.random() < FAULTY:
-        name = chance.choice([name for name, fate in FATES.items() if name != WHOLE and kind in fate.kinds])
+        possible = {name: fate.weight for name, fate in FATES.items() if name != WHOLE and kind in fate.kinds}
+        name = chance.choices(list(possible), list(possible.values()))[0]
     return Request(number, kind, name, secrets.token_hex(12))

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _STUCK_SECONDS = 180.0
-_FIRST_PART = 10
+_PARTS = 10
+_MANY = 50_000
+"""Requests from which on each part is looked at, not only the first and the last."""
 _ENOUGH_FOR_MEMORY = 5_000
 _MOST_GROWTH = 5.0
 """Percent. Of fewer requests the memory says nothing: the frameworks and the allocator still warm up."""
@@ -87,8 +89,8 @@ class Soak:
             for loop in loops:
                 stack.callback(loop.close)
             tracker = stack.enter_context(track_usage())
-            for quota in (plan.requests // _FIRST_PART, plan.requests):
-                self.ledger.quota = quota
+            for part in range(1, _PARTS + 1) if plan.requests >= _MANY else (1, _PARTS):
+                self.ledger.quota = plan.requests * part // _PARTS
                 self._part(pool, loops)
                 self._settle(gateway, loops)
                 self.last = Reading.settled()
@@ -112,7 +114,7 @@ class Soak:
             future.result()
 
     def _settle(self, gateway: GatewayProcess, loops: list[Loop]) -> None:
-        """Let every client find out that its idle connections are closed: beside one for each, only what leaked stays."""
+        """Let every client find out that its idle connections are closed, so that only leaked ones stay, and one more."""
         gateway.hang_up()
         request = Request(0, "chat", WHOLE, "settle")
         self._patient.chat.invoke(request.prompt)

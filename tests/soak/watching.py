@@ -1,4 +1,4 @@
-"""What must not grow, and what must not be said: memory, descriptors and threads; warnings and errors that nobody got."""
+"""What must not grow: memory, descriptors, threads. What must not be said: warnings, errors that nobody got."""
 
 from __future__ import annotations
 
