@@ -11,7 +11,7 @@ PYTEST :=
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test lint types format bench capabilities lowest clean
+.PHONY: help demo test soak lint types format bench capabilities lowest clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -21,6 +21,9 @@ demo: .venv/demo.stamp ## LangChain and LlamaIndex answer through the gateway (a
 
 test: .venv/test.stamp ## The whole suite, in an environment with both frameworks
 	$(BIN)/python -m pytest -n auto $(PYTEST)
+
+soak: .venv/test.stamp ## 100,000 requests through both frameworks, a tenth of them faulted; each answer is accounted for
+	$(BIN)/python -m tests.soak
 
 lint: .venv/lint.stamp ## ruff, and whether the code is formatted
 	$(BIN)/ruff check .

@@ -94,11 +94,23 @@ def _close_with(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[Any, Non
     """
     close = loop.close
 
+    def close_client() -> None:
+        loop.run_until_complete(keeper.aclose())
+
     def close_both() -> None:
         vars(loop).pop("close", None)
-        if not loop.is_running() and not loop.is_closed():
-            loop.run_until_complete(keeper.aclose())
-        close()
+        try:
+            if loop.is_running() or loop.is_closed():
+                return
+            if asyncio._get_running_loop() is None:  # noqa: SLF001 - the form that raises nothing
+                close_client()
+            else:
+                # No loop runs inside another: a program's loop may close the one of a thread that has ended.
+                helper = threading.Thread(target=close_client)
+                helper.start()
+                helper.join()
+        finally:
+            close()
 
     # A loop that is not written in Python lets nobody do this.
     with contextlib.suppress(AttributeError):

@@ -26,12 +26,11 @@ class Sums:
     def __init__(self) -> None:
         self.answers, self.input_tokens, self.output_tokens, self.cost = 0, 0, 0, Decimal(0)
 
-    def add(self, request: Request) -> None:
+    def add(self, marker: str) -> None:
         """Count a whole answer."""
-        given = belongings(request.marker)
+        given = belongings(marker)
         self.answers += 1
         self.input_tokens += given.prompt_tokens
-        # Vectors are not tokens that a model wrote, whatever the marker says.
         self.output_tokens += given.completion_tokens
         self.cost += given.cost
 
@@ -99,8 +98,8 @@ class Ledger:
                 self.left += 1
             elif problem is None:
                 self.whole += 1
-                self.sums.add(request)
-                sums.add(request)
+                self.sums.add(request.marker)
+                sums.add(request.marker)
 
 
 def _problem(request: Request, heard: list[Any], end: BaseException | None) -> str | None:

@@ -114,14 +114,14 @@ class Soak:
             future.result()
 
     def _settle(self, gateway: GatewayProcess, loops: list[Loop]) -> None:
-        """Let every client find out that its idle connections are closed, so that only leaked ones stay, and one more."""
+        """Let every client find out that its idle connections are closed: beside one each, only leaked ones stay."""
         gateway.hang_up()
         request = Request(0, "chat", WHOLE, "settle")
         self._patient.chat.invoke(request.prompt)
         for loop in loops:
             loop.submit(self._patient.chat.ainvoke(request.prompt)).result(60)
         for _ in range(1 + len(loops)):
-            self.ledger.sums.add(request)
+            self.ledger.sums.add(request.marker)
 
     def _thread(self) -> None:
         sums = Sums()
