@@ -21,8 +21,8 @@ EMBEDDING_MODEL = "openai/text-embedding-3-small"
 DIMENSIONS = 8
 FAULTY = 0.1
 """The part of the requests to which something happens."""
-LONG = 5.0
-"""Seconds of silence that nobody waits out."""
+LONG = 60.0
+"""Seconds of silence that nobody waits out, however busy the machine is."""
 
 Kind = Literal["chat", "stream", "embedding"]
 STREAM = {"content-type": "text/event-stream"}
