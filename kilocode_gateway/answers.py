@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 import threading
@@ -37,7 +38,7 @@ class OpenAnswer:
 
     """
 
-    __slots__ = ("_chunks", "_error", "_first", "_response", "_watch", "context", "headers", "status")
+    __slots__ = ("_chunks", "_error", "_first", "_process", "_response", "_watch", "context", "headers", "status")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class OpenAnswer:
         self._first = first
         self._watch = watch
         self._error = error
+        self._process = os.getpid()
 
     def chunks(self) -> Generator[bytes, None, None]:
         """Give the body as it arrives.
@@ -110,7 +112,9 @@ class OpenAnswer:
 
     def hang_up(self) -> None:
         """End the connection under a thread that is reading from it."""
-        _hang_up(self._response)
+        # In a fork the connection is still the parent's, whose thread reads on.
+        if self._process == os.getpid():
+            _hang_up(self._response)
 
 
 class AsyncOpenAnswer:

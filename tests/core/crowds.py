@@ -6,10 +6,8 @@ A module of tests inherits from `OneObject` and has a fixture `ways`, which give
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import gc
-import json
 import os
 import secrets
 import signal
@@ -188,16 +186,19 @@ class OneObject:
         async def rest() -> list[str]:
             return [piece async for piece in streams[2]]
 
-        with asyncio.Runner(loop_factory=new_loop) as runner, ThreadPoolExecutor(1) as pool:
+        with asyncio.Runner(loop_factory=new_loop) as runner, ThreadPoolExecutor(4) as pool:
             heard = [[next(streams[0])], [next(streams[1])], [runner.run(first())]]
-            # One is being read by another thread while the process forks.
+            # What a child must not touch: idle connections, and a stream that another thread is reading.
+            list(pool.map(lambda _: ways.ask(streamed=False), range(4)))
             reading = pool.submit(list, streams[1])
-            told = in_child(lambda: child(ways, streams, new_loop))
+            child = Child(lambda: in_child(ways, streams, new_loop))
+            for _ in range(20):
+                ways.ask(streamed=True)
+                runner.run(ways.aask(streamed=False))
             heard[0] += list(streams[0])
             heard[1] += reading.result(20)
             heard[2] += runner.run(rest())
-            ways.ask(streamed=True)
-            runner.run(ways.aask(streamed=True))
+            told = child.told()
         assert told == "right"
         assert ["".join(pieces) for pieces in heard] == [belongings(marker).text for marker in markers]
 
@@ -208,31 +209,35 @@ def run(work: Any, new_loop: NewLoop) -> Any:
         return runner.run(work)
 
 
-def child(ways: Ways, streams: list[Any], new_loop: NewLoop) -> str:
+def in_child(ways: Ways, streams: list[Any], new_loop: NewLoop) -> None:
     """Drop what the parent reads, and use its object."""
     streams.clear()
     gc.collect()
-    for streamed in (False, True):
-        ways.ask(streamed=streamed)
-        run(ways.aask(streamed=streamed), new_loop)
-    return "right"
+    for _ in range(20):
+        ways.ask(streamed=False)
+        run(ways.aask(streamed=True), new_loop)
 
 
-def in_child(work: Callable[[], str]) -> Any:
-    """Give what some work gives in a fork of this process."""
-    read_end, write_end = os.pipe()
-    process = os.fork()
-    if process == 0:
-        with contextlib.suppress(BaseException):
-            signal.alarm(60)
+class Child:
+    """A fork of this process, in which some work is done."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self._read_end, write_end = os.pipe()
+        self._process = os.fork()
+        if self._process == 0:
             try:
-                told = work()
+                signal.alarm(60)
+                work()
+                os.write(write_end, b"right")
             except BaseException as error:  # noqa: BLE001 - it is told to the parent
-                told = repr(error)
-            os.write(write_end, json.dumps(told).encode())
-        os._exit(0)
-    os.close(write_end)
-    with os.fdopen(read_end) as pipe:
-        told = json.load(pipe)
-    os.waitpid(process, 0)
-    return told
+                os.write(write_end, repr(error).encode())
+            finally:
+                os._exit(0)
+        os.close(write_end)
+
+    def told(self) -> str:
+        """Wait until it ends: "right", or what went wrong."""
+        with os.fdopen(self._read_end) as pipe:
+            told = pipe.read()
+        os.waitpid(self._process, 0)
+        return told
