@@ -296,3 +296,9 @@ def test_eight_writers_killed_at_any_moment_never_leave_a_broken_list(cache_dir:
             writer.kill()
             writer.communicate()
     assert cache.load(HERE) is not None
+    left = list(cache_dir.glob(".models-*.tmp"))
+    assert len(left) <= 8, "a killed process leaves at most the file that it was writing"
+    for path in left:
+        os.utime(path, (time.time() - 86_400,) * 2)
+    cache.save(HERE, LINES, time.time())
+    assert [path.name for path in cache_dir.iterdir()] == [cache.path_of(HERE).name]
