@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
@@ -10,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kilocode_gateway import track_usage
+from kilocode_gateway import discovery, track_usage
+from kilocode_gateway.flights import Flight
 from kilocode_gateway.local import Reply
+from tests.core.catalogs import discover, fetches
 from tests.core.crowds import Child, OneObject, Ways
 from tests.core.helpers import BODY, SLOW, transport_to
 
@@ -81,3 +84,20 @@ def test_no_count_is_lost_between_threads() -> None:
         list(pool.map(lambda _: tracker.add("acme/a", Yielding()), range(2000)))
     for spent in (tracker.total, tracker.by_model["acme/a"]):
         assert (spent.calls, spent.input_tokens, spent.output_tokens, spent.cost) == (2000, 2000, 2000, Decimal(2))
+
+
+def test_a_fetch_that_is_slow_to_begin_begins_once(acme: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Flight[Any]):
+        def __init__(self, seconds: float) -> None:
+            time.sleep(0.3)
+            super().__init__(seconds)
+
+    def ask() -> str:
+        begin.wait()
+        return discover(acme).source
+
+    begin = threading.Barrier(16)
+    monkeypatch.setattr(discovery, "Flight", Slow)
+    with ThreadPoolExecutor(16) as pool:
+        assert {future.result(30) for future in [pool.submit(ask) for _ in range(16)]} == {"gateway"}
+    assert fetches(acme) == 1
