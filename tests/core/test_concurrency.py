@@ -30,7 +30,7 @@ def _asking(prompt: str) -> dict[str, Any]:
 
 @pytest.fixture
 def ways(gateway: LocalGateway) -> Ways:
-    transport = transport_to(gateway, timeout=60.0)
+    transport = transport_to(gateway, timeout=(60.0, 60.0))
 
     async def acomplete(prompt: str) -> str:
         return (await transport.acomplete(_asking(prompt))).text

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def ways(make_model: Callable[..., ChatKiloCode]) -> Ways:
-    model = make_model(timeout=60.0)
+    model = make_model(timeout=(60.0, 60.0))
 
     async def acomplete(prompt: str) -> str:
         return (await model.ainvoke(prompt)).text

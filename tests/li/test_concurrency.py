@@ -28,7 +28,7 @@ def _asking(prompt: str) -> list[ChatMessage]:
 
 @pytest.fixture
 def ways(make_llm: Callable[..., KiloCode]) -> Ways:
-    llm = make_llm(timeout=60.0, max_retries=0)
+    llm = make_llm(timeout=(60.0, 60.0), max_retries=0)
 
     async def acomplete(prompt: str) -> str:
         return (await llm.achat(_asking(prompt))).message.content or ""

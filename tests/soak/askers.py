@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
 KEY = "canary-7f3a-key"
-PATIENT: dict[str, Any] = {"timeout": 90.0, "max_retries": 1}
+PATIENT: dict[str, Any] = {"timeout": (60.0, 90.0), "max_retries": 1}
 HASTY: dict[str, Any] = {"timeout": 0.3, "max_retries": 0}
 
 
