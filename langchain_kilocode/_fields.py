@@ -203,7 +203,8 @@ class GatewayChatModel(Carried, TracedChatModel):
             settings, value = {name: value}, None
             hide_key(settings)
             value = settings[name]
-        super().__setattr__(_ALIASES.get(name, name), value)
+        for changed, its in wire.with_consequences({_ALIASES.get(name, name): value}, self.__dict__).items():
+            super().__setattr__(changed, its)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Give a copy with some settings changed, under either of their names.
@@ -225,7 +226,7 @@ class GatewayChatModel(Carried, TracedChatModel):
         extra = {name: changes.pop(name) for name in list(changes) if name not in type(self).model_fields}
         if extra:
             changes["model_kwargs"] = {**self.model_kwargs, **changes.get("model_kwargs", {}), **extra}
-        return super().model_copy(update=changes, deep=deep)
+        return super().model_copy(update=wire.with_consequences(changes, self.__dict__), deep=deep)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The environment may say which gateway it is, so the settings alone do not tell whose answer a cache holds.

@@ -256,9 +256,7 @@ class ChatKiloCode(BindableChatModel):
     def _payload(self, input_: LanguageModelInput, kwargs: dict[str, Any]) -> dict[str, Any]:
         check_call(self, kwargs)
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
-        # None takes a setting of the model out.
-        kept = {name: value for name, value in self._default_params.items() if call.get(name, value) is not None}
-        payload = wire.merge(kept, call)
+        payload = wire.put_together(self._default_params, call)
         CallOptions.read(payload)
         schema = payload.get("response_format")
         if schema is not None and not isinstance(schema, dict):

@@ -10,6 +10,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.llms.openai_like import OpenAILike
 
+from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.errors import ConfigurationError
@@ -18,7 +19,7 @@ from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import Transport
 from llama_index_kilocode._events import unveiled
 from llama_index_kilocode._messages import to_wire
-from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, put_together, split
+from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -267,7 +268,7 @@ class GatewayLLM(OpenAILike):
         """
         call = {name: value for name, value in unveiled(call).items() if name != "use_chat_completions"}
         check_request(call, where="KiloCode")
-        body = put_together(self._fields(), self.additional_kwargs, call)
+        body = wire.put_together(self._fields(), self.additional_kwargs, call)
         body = {name: value for name, value in body.items() if name not in ("extra_headers", "timeout")}
         if not body.get("tools"):
             body.pop("tools", None)

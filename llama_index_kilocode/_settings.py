@@ -255,21 +255,6 @@ def _check_name(name: str, known: set[str], where: str) -> None:
     )
 
 
-def put_together(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Put settings together: the later layer wins, dicts are merged inside, and None takes a setting out."""
-    named = [
-        {("max_tokens" if name == "max_completion_tokens" else name): value for name, value in layer.items()}
-        for layer in layers
-    ]
-    merged: dict[str, Any] = {}
-    for layer in named:
-        for name, value in layer.items():
-            if value is None:
-                merged.pop(name, None)
-        merged = wire.merge(merged, layer)
-    return merged
-
-
 def check_few(
     given: Iterable[str], known: Iterable[str], *, where: str, otherwise: str, of_the_model: Iterable[str] = ()
 ) -> None:

@@ -10,6 +10,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.callbacks import llm_completion_callback
 from llama_index.core.llms.llm import LLM
 
+from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.options import CallOptions
@@ -17,7 +18,7 @@ from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
 from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW, Link
 from llama_index_kilocode._replies import facts
-from llama_index_kilocode._settings import check_few, put_together
+from llama_index_kilocode._settings import check_few
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
@@ -317,7 +318,7 @@ class KiloCodeFIM(LLM):
         check_few(call, _PER_CALL, where="KiloCodeFIM", otherwise=_taken(_PER_CALL), of_the_model=fields)
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
-        settings = put_together(
+        settings = wire.put_together(
             {name: getattr(self, name) for name in ("model", *_SETTINGS)},
             {name: value for name, value in call.items() if name != "timeout"},
         )

@@ -13,7 +13,15 @@ from kilocode_gateway.wire.reply import (
     read_completions,
 )
 from kilocode_gateway.wire.request import shape
-from kilocode_gateway.wire.settings import NAMES, OPTIONS, PARAMETERS, check_names, merge
+from kilocode_gateway.wire.settings import (
+    NAMES,
+    OPTIONS,
+    PARAMETERS,
+    check_names,
+    merge,
+    put_together,
+    with_consequences,
+)
 
 __all__ = [
     "NAMES",
@@ -27,6 +35,8 @@ __all__ = [
     "Usage",
     "check_names",
     "merge",
+    "put_together",
     "read_completions",
     "shape",
+    "with_consequences",
 ]

@@ -133,3 +133,59 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
             elif value is not None:
                 merged[name] = dict(value) if isinstance(value, dict) else value
     return merged
+
+
+_OTHER_SPELLINGS = {"max_completion_tokens": "max_tokens"}
+_HOW_MUCH = ("effort", "max_tokens", "enabled")
+"""Keys of `reasoning` that say how much the model thinks. OpenRouter takes one of them."""
+
+
+def put_together(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings together as `merge` does, so that a later layer wins in whatever spelling it has a setting.
+
+    None takes a setting out. Within one layer `reasoning` wins over `reasoning_effort`, and the first spelling of
+    `max_tokens` over the other.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        named: dict[str, Any] = {}
+        for spelling, value in layer.items():
+            name = _OTHER_SPELLINGS.get(spelling, spelling)
+            if named.get(name) is None:
+                named[name] = value
+        merged = merge(room_for(named, merged), named)
+    return merged
+
+
+def room_for(later: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what stays of settings when later ones are laid over them: nothing that says the same in another way."""
+    left = {name: value for name, value in settings.items() if later.get(name, value) is not None}
+    if "reasoning" not in later and "reasoning_effort" not in later:
+        return left
+    given = later.get("reasoning")
+    gone: tuple[str, ...] = ()
+    if _says_how_much(given) or later.get("reasoning_effort") is not None:
+        gone = _HOW_MUCH
+    elif "reasoning_effort" in later:
+        gone = ("effort",)
+    if gone == _HOW_MUCH or (given is None and "reasoning" in later):
+        left.pop("reasoning_effort", None)
+    if isinstance(left.get("reasoning"), dict):
+        left["reasoning"] = {name: value for name, value in left["reasoning"].items() if name not in gone}
+        if not left["reasoning"]:
+            del left["reasoning"]
+    return left
+
+
+def with_consequences(changes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give changes of an object's settings, and with them the setting that would say the same in the old way."""
+    old = {name: settings[name] for name in ("reasoning", "reasoning_effort") if settings.get(name) is not None}
+    left = room_for(changes, old)
+    return {**{name: left.get(name) for name in old if left.get(name) != old[name]}, **changes}
+
+
+def _says_how_much(reasoning: object) -> bool:
+    if not isinstance(reasoning, dict):
+        return False
+    off = reasoning.get("enabled") is False
+    return off or any(reasoning.get(name) is not None for name in ("effort", "max_tokens"))
