@@ -10,7 +10,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError
-from llama_index_kilocode._base import Link
+from llama_index_kilocode._link import Link
 from llama_index_kilocode._settings import check_few
 
 if TYPE_CHECKING:

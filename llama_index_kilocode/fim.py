@@ -16,7 +16,8 @@ from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
-from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW, Link
+from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW
+from llama_index_kilocode._link import Link
 from llama_index_kilocode._replies import facts
 from llama_index_kilocode._settings import check_few
 
