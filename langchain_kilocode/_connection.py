@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
+from kilocode_gateway import wire
 from kilocode_gateway.config import GatewayConfig, is_function
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.transport import Transport
@@ -162,7 +163,7 @@ class Carried(_Model):
             try:
                 super().__init__(*args, **settings)
             except ValidationError as exc:
-                wrong = _misfits(exc)
+                wrong = wire.misfits(exc.errors(), settings)
             else:
                 return
             raise ConfigurationError(f"{type(self).__name__} cannot take these settings: {wrong}.")
@@ -189,11 +190,6 @@ class Carried(_Model):
 
     def __getstate__(self) -> dict[Any, Any]:
         return without_connections(super().__getstate__())
-
-
-def _misfits(error: ValidationError) -> str:
-    """Say what is wrong with each setting, without what stands in it: it may be a secret."""
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
 
 
 class OnGateway(Carried, BaseModel):

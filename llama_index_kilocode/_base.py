@@ -13,11 +13,13 @@ from llama_index.llms.openai_like import OpenAILike
 from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.options import CallOptions
+from llama_index_kilocode._checked import Checked
 from llama_index_kilocode._events import unveiled
-from llama_index_kilocode._link import Link
+from llama_index_kilocode._link import Link, Seconds
 from llama_index_kilocode._messages import to_wire
-from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, split
+from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, refuse_more_answers, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +33,7 @@ FALLBACK_CONTEXT_WINDOW = 128_000
 """Tokens that a model is taken to hold when the catalog does not know it: what nearly all current models hold."""
 
 
-class GatewayLLM(OpenAILike):
+class GatewayLLM(Checked, OpenAILike):
     """The settings of `KiloCode`; see there."""
 
     model: str = DEFAULT_MODEL
@@ -79,7 +81,7 @@ class GatewayLLM(OpenAILike):
     """Plugins of the upstream router, such as `[{"id": "web"}]`."""
     extra_body: dict[str, Any] | None = None
     """Fields of the request that only the gateway knows; merged in last, whatever their names."""
-    timeout: float | tuple[float, float] | None = 600.0  # type: ignore[assignment]  # wider than the base
+    timeout: Seconds = 600.0  # type: ignore[assignment]  # wider than the base
     """Seconds for each read, or (connect, read); None waits for ever."""
     first_token_timeout: float | None = None
     """Seconds until something of a streamed answer must be here, counted from the call, retries and waits included.
@@ -116,20 +118,21 @@ class GatewayLLM(OpenAILike):
     _link: Link = PrivateAttr()
 
     def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
-        given: dict[str, Any] = {"model": model, **settings}
-        fields = split(given, type(self).model_fields)
-        link = Link.take(fields)
+        # Not the base's constructor: it would look for OPENAI_* in the environment.
+        self._fill(FunctionCallingLLM.__init__, {"model": model, **settings})
+        self._client = self._aclient = self._http_client = self._async_http_client = None
+
+    def _read(self, given: dict[str, Any]) -> dict[str, Any]:
+        fields = split(given, type(self).model_fields, self.__dict__.get("additional_kwargs"))
         if not fields.get("is_chat_model", True):
             raise ConfigurationError("The gateway has chat models only: leave is_chat_model out, or set it to True.")
-        CallOptions.read({**fields, **fields["additional_kwargs"]})
         if fields.get("api_version") is not None:
             raise ConfigurationError("The gateway has no versions, so api_version has no effect. Leave it out.")
-        # Not the base's constructor: it would look for OPENAI_* in the environment.
-        FunctionCallingLLM.__init__(self, **fields)
-        self._client = self._aclient = self._http_client = self._async_http_client = None
-        self._link = link
-        self._config()
-        self._transport()
+        if isinstance(fields.get("model"), str):
+            parse_model_ref(fields["model"])
+        refuse_more_answers(fields, where="KiloCode")
+        CallOptions.read({**fields, **fields.get("additional_kwargs", {})})
+        return fields
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:

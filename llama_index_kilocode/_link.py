@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from llama_index.core.bridge.pydantic import BeforeValidator
 
 from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+CLIENTS: tuple[str, ...] = ("http_client", "async_http_client")
+"""What every constructor takes beside its fields."""
+LINKING = frozenset({"api_key", "api_base", "organization_id", "feature", "timeout", "max_retries", "default_headers"})
+"""The settings of `Linked`."""
 
 
 class Linked(Protocol):
@@ -24,6 +33,30 @@ class Linked(Protocol):
     default_headers: dict[str, str] | None
 
 
+def timeout_setting(timeout: Any) -> Any:
+    """Give a time limit as an object keeps it, so that it can be written down: a `Timeout` of httpx as a pair.
+
+    Raises:
+        ConfigurationError: If it says more than a pair can.
+
+    """
+    if not hasattr(timeout, "as_dict"):
+        return timeout
+    limits = timeout.as_dict()
+    connect, read = limits["connect"], limits["read"]
+    if set(limits.values()) == {None}:
+        return None
+    if None in (connect, read) or not limits["write"] == limits["pool"] == read:
+        raise ConfigurationError(
+            "As a setting, a timeout is kept as (connect, read), and the read's seconds hold for the rest as well, got "
+            f"{timeout!r}. Give it to each call instead, or give a pair."
+        )
+    return (connect, read)
+
+
+Seconds = Annotated[float | tuple[float, float] | None, BeforeValidator(timeout_setting)]
+
+
 def _resolved(setting: Callable[[str], Any]) -> GatewayConfig:
     return GatewayConfig.resolve(
         api_key=setting("api_key"),
@@ -31,6 +64,21 @@ def _resolved(setting: Callable[[str], Any]) -> GatewayConfig:
         organization_id=setting("organization_id"),
         feature=setting("feature"),
     )
+
+
+def given_key(settings: Mapping[str, Any]) -> str | Callable[[], str] | None:
+    """Give the key of these settings as an object keeps it: a string or a function, out of whatever held it.
+
+    Raises:
+        ConfigurationError: If it is neither.
+
+    """
+    return _by_hand(_resolved(settings.get))
+
+
+def _by_hand(config: GatewayConfig) -> str | Callable[[], str] | None:
+    key = config.api_key
+    return None if key is None or config.api_key_from_env else key.given()
 
 
 class Link:
@@ -55,8 +103,7 @@ class Link:
         """
         link = cls(settings.pop("http_client", None), settings.pop("async_http_client", None))
         config = _resolved(settings.get)
-        key = config.api_key
-        settings["api_key"] = None if key is None or config.api_key_from_env else key.given()
+        settings["api_key"] = _by_hand(config)
         settings["api_base"], settings["organization_id"] = config.base_url, config.organization_id
         settings["feature"] = config.feature
         return link
@@ -80,6 +127,11 @@ class Link:
             http_async_client=self.http_async_client,
             headers={**(llm.default_headers or {}), **(call.get("extra_headers") or {})},
         )
+
+    def with_clients(self, clients: Mapping[str, Any]) -> Link:
+        """Give a link with other HTTP clients, by the constructor's names."""
+        sync = clients.get("http_client", self.http_client)
+        return Link(sync, clients.get("async_http_client", self.http_async_client))
 
     def __copy__(self) -> Link:
         return Link(self.http_client, self.http_async_client)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from kilocode_gateway import wire
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from llama_index_kilocode._link import CLIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,26 +43,8 @@ SENT_FIELDS = (
 PER_CALL = ("model", "extra_body", "extra_headers", "timeout")
 """What a call takes beside the gateway's parameters."""
 
-_DICTS = (
-    "audio",
-    "cache_control",
-    "extra_body",
-    "extra_headers",
-    "logit_bias",
-    "metadata",
-    "prediction",
-    "provider",
-    "reasoning",
-    "response_format",
-    "thinking",
-    "web_search_options",
-)
-"""What a call takes as dicts only."""
-
 _LEGACY = ("class_name", "api_type", "max_new_tokens")
 """What the base class has always taken: the tag of `from_dict`, and two names of times past."""
-
-_CLIENTS = ("http_client", "async_http_client")
 
 _BY_THE_METHOD = {
     "stream": "it is the method that decides: call stream_chat or stream_complete",
@@ -178,45 +161,63 @@ _OF_THE_MODEL = frozenset(KiloCodeSettings.__annotations__) - {*wire.NAMES, *PER
 """What only the constructor takes. Sent as fields of a request, keys and headers would end in the provider's logs."""
 
 
-def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-    """Give the constructor's settings as fields, with the gateway's further parameters put into `additional_kwargs`.
+def split(settings: dict[str, Any], fields: Iterable[str], kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Give settings as fields, with the gateway's further parameters put into `additional_kwargs`.
 
     Args:
         settings: What was given, by name.
         fields: The names of the class's fields.
+        kept: The `additional_kwargs` over which further parameters are laid when no others are given.
 
     Raises:
         UnknownSettingError: If a name is neither a field nor a parameter of the gateway.
-        ConfigurationError: If something in `additional_kwargs` is no dict and must be one.
+        ConfigurationError: If something in `additional_kwargs` cannot be used.
 
     """
-    known = {*fields, *_LEGACY, *_CLIENTS}
+    known = {*fields, *_LEGACY, *CLIENTS}
     check(settings, known, where="KiloCode")
     settings = {name: value for name, value in settings.items() if name not in ("class_name", "api_type")}
-    if settings.get("max_tokens") is None:
-        settings["max_tokens"] = settings.get("max_completion_tokens", settings.get("max_new_tokens"))
-    settings.pop("max_completion_tokens", None)
-    settings.pop("max_new_tokens", None)
+    for spelling in ("max_completion_tokens", "max_new_tokens"):
+        limit = settings.pop(spelling, None)
+        if limit is not None and settings.get("max_tokens") is None:
+            settings["max_tokens"] = limit
     rest = {name: settings.pop(name) for name in list(settings) if name not in known}
-    settings["additional_kwargs"] = wire.merge(rest, settings.get("additional_kwargs") or {})
-    check_request(settings["additional_kwargs"], where="KiloCode(additional_kwargs=...)")
+    given = settings.get("additional_kwargs")
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigurationError(f"KiloCode: additional_kwargs must be a dict, got {type(given).__name__}.")
+    if "additional_kwargs" in settings or rest:
+        own = wire.merge(rest, given or {}) if "additional_kwargs" in settings else wire.put_together(kept or {}, rest)
+        settings["additional_kwargs"] = own
+        check_request(own, where="KiloCode(additional_kwargs=...)")
     return settings
 
 
 def check_request(given: Mapping[str, Any], *, where: str) -> None:
-    """Refuse what cannot be a setting of a call; values are never shown, as headers may hold secrets.
+    """Refuse what cannot be a setting of a call; no value that may be a secret is shown.
 
     Raises:
         UnknownSettingError: If nothing knows a name, or only the constructor does.
-        ConfigurationError: If a value is no dict and must be one.
+        ConfigurationError: If a value cannot be used.
 
     """
     check(given, PER_CALL, where=where)
-    for name in _DICTS:
-        value = given.get(name)
-        if value is not None and not isinstance(value, Mapping):
-            hint = " For an effort alone there is reasoning_effort=." if name == "reasoning" else ""
-            raise ConfigurationError(f"{where}: {name} must be a dict or None, got {type(value).__name__}.{hint}")
+    wire.check_values(given, where=where)
+    refuse_more_answers(given, where=where)
+
+
+def refuse_more_answers(given: Mapping[str, Any], *, where: str) -> None:
+    """Refuse to pay for answers that nobody sees.
+
+    Raises:
+        ConfigurationError: If `n` is more than 1.
+
+    """
+    for place in (given, given.get("extra_body") or {}):
+        if isinstance(place, Mapping) and place.get("n") not in (None, 1):
+            raise ConfigurationError(
+                f"{where}: n must be 1, as a response of LlamaIndex has room for one answer, got {place['n']!r}. "
+                "Call it several times, or with achat several at once."
+            )
 
 
 def check(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
@@ -271,7 +272,7 @@ def check_few(
         UnknownSettingError: With the name that was meant, where there is one.
 
     """
-    known, made = set(known), {*of_the_model, *_CLIENTS}
+    known, made = set(known), {*of_the_model, *CLIENTS}
     if not of_the_model:
         known |= made
     for name in given:

@@ -3,23 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError
-from llama_index_kilocode._link import Link
+from kilocode_gateway.models import parse_model_ref
+from llama_index_kilocode._checked import Checked
+from llama_index_kilocode._link import Link, Seconds
 from llama_index_kilocode._settings import check_few
 
 if TYPE_CHECKING:
+    from llama_index.core.callbacks import CallbackManager
+
     from kilocode_gateway.transport import Transport
 
 DEFAULT_MODEL = "openai/text-embedding-3-small"
 
 
-class KiloCodeEmbedding(BaseEmbedding):
+class KiloCodeEmbeddingSettings(TypedDict, total=False):
+    """What `KiloCodeEmbedding` takes, for editors and type checkers. Each is documented at the class and its fields."""
+
+    model: str | None
+    api_key: str | Callable[[], str] | None
+    api_base: str | None
+    organization_id: str | None
+    feature: str | None
+    dimensions: int | None
+    embed_batch_size: int
+    num_workers: int | None
+    timeout: float | tuple[float, float] | Any | None
+    max_retries: int
+    default_headers: dict[str, str] | None
+    additional_kwargs: dict[str, Any] | None
+    http_client: Any
+    async_http_client: Any
+    callback_manager: CallbackManager
+    embeddings_cache: Any
+    rate_limiter: Any
+
+
+class KiloCodeEmbedding(Checked, BaseEmbedding):
     """The Kilo Gateway's embedding models.
 
     Setup:
@@ -91,7 +117,7 @@ class KiloCodeEmbedding(BaseEmbedding):
     num_workers: Annotated[int, Field(gt=0)] | None = 4
     """Requests that the async methods have under way at once; None sends all at once. So many may pass a limit of
     `track_usage`."""
-    timeout: float | tuple[float, float] | None = 600.0
+    timeout: Seconds = 600.0
     """Seconds for each read, or (connect, read); None waits for ever."""
     max_retries: Annotated[int, Field(ge=0)] = 2
     """Attempts after the first, for errors that may pass."""
@@ -102,20 +128,23 @@ class KiloCodeEmbedding(BaseEmbedding):
 
     _link: Link = PrivateAttr()
 
-    def __init__(self, model_name: str = DEFAULT_MODEL, **settings: Any) -> None:
-        model = settings.pop("model", None) or model_name
+    def __init__(self, model_name: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeEmbeddingSettings]) -> None:
+        model = settings.pop("model", None)
+        model = model_name if model is None else model
         if model_name not in (DEFAULT_MODEL, model):
             raise ConfigurationError(f"Expected one model, got model_name={model_name!r} and model={model!r}.")
-        given = {"model_name": model, **settings}
+        self._fill(BaseEmbedding.__init__, {"model_name": model, **settings})
+
+    def _read(self, given: dict[str, Any]) -> dict[str, Any]:
+        given = {("model_name" if name == "model" else name): value for name, value in given.items()}
         given.pop("class_name", None)
         passed_on = "a field that only the gateway knows goes into additional_kwargs={{{name!r}: ...}}"
         check_few(given, type(self).model_fields, where="KiloCodeEmbedding", otherwise=passed_on)
-        link = Link.take(given)
-        if given.get("additional_kwargs") is None:
-            given.pop("additional_kwargs", None)
-        super().__init__(**given)
-        self._link = link
-        self._transport()
+        if isinstance(given.get("model_name"), str):
+            parse_model_ref(given["model_name"])
+        if "additional_kwargs" in given:
+            given["additional_kwargs"] = given["additional_kwargs"] or {}
+        return given
 
     @classmethod
     def class_name(cls) -> str:
@@ -181,6 +210,8 @@ def _checked(texts: Any) -> list[str]:
     """
     if isinstance(texts, str):
         raise ConfigurationError("Expected a list of strings, got a string: call get_text_embedding for one text.")
+    if not isinstance(texts, list | tuple):
+        raise ConfigurationError(f"Expected a list of strings, got {type(texts).__name__}.")
     for text in texts:
         if not isinstance(text, str):
             raise ConfigurationError(f"A text to embed must be a string, got {type(text).__name__}.")

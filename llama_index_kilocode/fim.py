@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Never, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Never, TypedDict, Unpack
 
 from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -13,11 +13,13 @@ from llama_index.core.llms.llm import LLM
 from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
 from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW
-from llama_index_kilocode._link import Link
+from llama_index_kilocode._checked import Checked
+from llama_index_kilocode._link import Link, Seconds
 from llama_index_kilocode._replies import facts
 from llama_index_kilocode._settings import check_few
 
@@ -62,7 +64,7 @@ class KiloCodeFIMSettings(TypedDict, total=False):
     rate_limiter: Any
 
 
-class KiloCodeFIM(LLM):
+class KiloCodeFIM(Checked, LLM):
     r"""The Kilo Gateway's models that fill gaps in code: text before the gap in, text for the gap out.
 
     Setup:
@@ -179,7 +181,7 @@ class KiloCodeFIM(LLM):
     """The organization that pays; filled from `KILOCODE_ORGANIZATION_ID` or `KILO_ORG_ID`."""
     feature: str | None = None
     """What the gateway's usage page calls this program; filled from `KILOCODE_FEATURE`."""
-    timeout: float | tuple[float, float] | None = 600.0
+    timeout: Seconds = 600.0
     """Seconds for each read, or (connect, read); None waits for ever."""
     first_token_timeout: float | None = None
     """Seconds until something of a streamed answer must be here, as in `KiloCode`."""
@@ -195,30 +197,13 @@ class KiloCodeFIM(LLM):
     _link: Link = PrivateAttr()
 
     def __init__(self, model: str = USUAL_MODEL, **settings: Unpack[KiloCodeFIMSettings]) -> None:
-        given: dict[str, Any] = {"model": model, **settings}
+        self._fill(LLM.__init__, {"model": model, **settings})
+
+    def _read(self, given: dict[str, Any]) -> dict[str, Any]:
         given.pop("class_name", None)
         check_few(given, type(self).model_fields, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
         _check_values(given)
-        link = Link.take(given)
-        super().__init__(**given)
-        self._link = link
-        self._link.transport(self)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        _check_values({name: value})
-        super().__setattr__(name, value)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Give a copy with some settings changed.
-
-        Raises:
-            ConfigurationError: If one of them cannot be used, or is none of the class's settings.
-
-        """
-        changes = update or {}
-        check_few(changes, type(self).model_fields, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
-        _check_values(changes)
-        return super().model_copy(update=changes, deep=deep)
+        return given
 
     @classmethod
     def class_name(cls) -> str:
@@ -328,6 +313,8 @@ class KiloCodeFIM(LLM):
 
 def _check_values(given: Mapping[str, Any]) -> None:
     """Refuse values that cannot be used before pydantic sees them, whose errors would say less."""
+    if isinstance(given.get("model"), str):
+        parse_model_ref(given["model"])
     check_fim({name: given[name] for name in _SETTINGS if name in given})
     CallOptions.read({name: given[name] for name in _LIMITS if name in given})
 

@@ -11,6 +11,7 @@ from llama_index.core.base.llms.generic_utils import (
     prompt_to_messages,
     stream_chat_response_to_completion_response,
 )
+from llama_index.core.prompts import BasePromptTemplate
 from llama_index.llms.openai_like import OpenAILike
 
 from kilocode_gateway import usage
@@ -305,9 +306,14 @@ class KiloCode(ToolCalling):
         pieces = await self._astream_chat(prompt_to_messages(prompt), **kwargs)
         return aclosed_together(astream_chat_response_to_completion_response(pieces), [pieces])
 
-    def _prompt(self, prompt: str, *, formatted: bool) -> str:
+    def _prompt(self, prompt: Any, *, formatted: bool) -> str:
         if self.modalities and "audio" in self.modalities:
             raise ConfigurationError("A completion has no room for audio: call chat() or achat() instead.")
+        if not isinstance(prompt, str):
+            instead = (
+                "A template goes to predict()" if isinstance(prompt, BasePromptTemplate) else "Messages go to chat()"
+            )
+            raise ConfigurationError(f"A completion expects a string, got {type(prompt).__name__}. {instead}.")
         return prompt if formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]  # the base fills it
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:

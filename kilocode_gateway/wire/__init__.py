@@ -1,8 +1,10 @@
 """Everything odd about the gateway's wire, as pure functions over dicts that both frameworks call.
 
-`settings` knows the names of request fields, `request` shapes what is sent, `reply` reads what comes back.
+`settings` knows the names of request fields and `kinds` their values, `request` shapes what is sent, `reply` reads what
+comes back.
 """
 
+from kilocode_gateway.wire.kinds import check_values, misfits
 from kilocode_gateway.wire.reply import (
     Completion,
     Delta,
@@ -34,7 +36,9 @@ __all__ = [
     "ToolCallDelta",
     "Usage",
     "check_names",
+    "check_values",
     "merge",
+    "misfits",
     "put_together",
     "read_completions",
     "shape",

@@ -98,6 +98,12 @@ def chat(request: pytest.FixtureRequest) -> EntryPoint:
     return EntryPoint(request.param)
 
 
+@pytest.fixture(params=["complete", "acomplete", "stream_complete", "astream_complete"])
+def complete(request: pytest.FixtureRequest) -> EntryPoint:
+    """Give each of the four entry points that take and give texts."""
+    return EntryPoint(request.param)
+
+
 class Recorder(BaseEventHandler):
     """Keeps the events."""
 
