@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from kilocode_gateway import wire
-from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from langchain_kilocode.errors import ConfigurationError, UnknownSettingError, told_to_langchain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,6 +123,8 @@ _FOREIGN = {
     "additional_kwargs": "Pass extra_body={...} for request fields",
     "api_base": "Pass base_url=..., or set KILOCODE_BASE_URL",
     "async_http_client": "Pass http_async_client=...",
+    "extra_headers": "Headers belong to a model: default_headers={...}, also in model_copy(update=...)",
+    "headers": "Headers belong to a model: default_headers={...}, also in model_copy(update=...)",
     "http_async": "Pass http_async_client=...",
     "proxies": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",
     "proxy": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",
@@ -131,6 +133,9 @@ _FOREIGN = {
 """Names that other libraries have for settings, with ours."""
 
 NOT_HERE = frozenset(_NOT_HERE)
+
+check_names = told_to_langchain(wire.check_names)
+check_values = told_to_langchain(wire.check_values)
 
 
 def refuse_openai_settings(given: dict[str, Any]) -> None:
@@ -180,6 +185,6 @@ def check_call(model: BaseModel, given: Mapping[str, Any]) -> None:
                 )
                 raise UnknownSettingError(msg)
         refuse_foreign_names((name for name in unknown if name != "additional_kwargs"), where=f"A call of {where}")
-        wire.check_names(unknown, CALL_NAMES, where=where)
+        check_names(unknown, CALL_NAMES, where=where)
     # A schema may be a class here.
-    wire.check_values({name: value for name, value in given.items() if name != "response_format"}, where=where)
+    check_values({name: value for name, value in given.items() if name != "response_format"}, where=where)

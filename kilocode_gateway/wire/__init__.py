@@ -21,6 +21,7 @@ from kilocode_gateway.wire.settings import (
     PARAMETERS,
     check_names,
     merge,
+    nearest_name,
     put_together,
     with_consequences,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "check_values",
     "merge",
     "misfits",
+    "nearest_name",
     "put_together",
     "read_completions",
     "shape",
