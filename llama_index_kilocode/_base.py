@@ -19,7 +19,7 @@ from llama_index_kilocode._checked import Checked
 from llama_index_kilocode._events import unveiled
 from llama_index_kilocode._link import Link, Seconds
 from llama_index_kilocode._messages import to_wire
-from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, refuse_more_answers, split
+from llama_index_kilocode._settings import KiloCodeSettings, check_request, refuse_more_answers, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from kilocode_gateway.models import ModelInfo
     from kilocode_gateway.transport import Transport
 
+_LOG_PROBS = {"logprobs", "top_logprobs"}
+"""Settings that go together."""
 DEFAULT_MODEL = "kilo/auto"
 FALLBACK_CONTEXT_WINDOW = 128_000
 """Tokens that a model is taken to hold when the catalog does not know it: what nearly all current models hold."""
@@ -200,7 +202,7 @@ class GatewayLLM(Checked, OpenAILike):
         return self._transport({**self.additional_kwargs, **call}), {**body, "messages": to_wire(messages)}
 
     def _fields(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in ("model", *SENT_FIELDS)}
+        fields = {name: getattr(self, name) for name in ("model", *_SENT_FIELDS)}
         fields["audio"] = self.audio_config
         if self.logprobs:
             fields |= {"logprobs": True, "top_logprobs": self.top_logprobs or None}
@@ -208,3 +210,7 @@ class GatewayLLM(Checked, OpenAILike):
 
     def _use_chat_completions(self, kwargs: dict[str, Any]) -> bool:  # noqa: ARG002 - the base's signature
         return True
+
+
+_SENT_FIELDS = [name for name in GatewayLLM.model_fields if name in (wire.NAMES.keys() - _LOG_PROBS) | {"extra_body"}]
+"""The fields that the transport gets under their own names. None of them counts unless it is set."""

@@ -16,29 +16,6 @@ if TYPE_CHECKING:
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
-SENT_FIELDS = (
-    *wire.OPTIONS,
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "top_k",
-    "min_p",
-    "seed",
-    "stop",
-    "frequency_penalty",
-    "presence_penalty",
-    "repetition_penalty",
-    "reasoning",
-    "reasoning_effort",
-    "verbosity",
-    "provider",
-    "transforms",
-    "plugins",
-    "modalities",
-    "extra_body",
-)
-"""The fields of the class that the transport gets under their own names. None of them counts unless it is set."""
-
 PER_CALL = ("model", "extra_body", "extra_headers", "timeout")
 """What a call takes beside the gateway's parameters."""
 
@@ -67,6 +44,7 @@ _OTHER_NAMES = {
     "headers": "default_headers",
     "extra_headers": "default_headers",
     "max_output_tokens": "max_tokens",
+    "audio_config": "audio",
 }
 
 
@@ -174,7 +152,7 @@ def split(settings: dict[str, Any], fields: Iterable[str], kept: Mapping[str, An
 
     """
     known = {*fields, *_LEGACY, *CLIENTS}
-    check(settings, known, where="KiloCode")
+    check(settings, {*known, *wire.NAMES}, where="KiloCode")
     settings = {name: value for name, value in settings.items() if name not in ("class_name", "api_type")}
     for spelling in ("max_completion_tokens", "max_new_tokens"):
         limit = settings.pop(spelling, None)
@@ -199,7 +177,7 @@ def check_request(given: Mapping[str, Any], *, where: str) -> None:
         ConfigurationError: If a value cannot be used.
 
     """
-    check(given, PER_CALL, where=where)
+    check(given, {*PER_CALL, *wire.NAMES}, where=where, of_the_model=_OF_THE_MODEL)
     wire.check_values(given, where=where)
     refuse_more_answers(given, where=where)
 
@@ -219,72 +197,47 @@ def refuse_more_answers(given: Mapping[str, Any], *, where: str) -> None:
             )
 
 
-def check(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
-    """Refuse names that nothing knows.
-
-    Raises:
-        UnknownSettingError: With the name that was meant, where there is one.
-
-    """
-    known = set(known)
-    for name in given:
-        if name in _BY_THE_METHOD:
-            raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
-        if name not in known and name not in wire.NAMES:
-            _check_name(name, known, where)
-    wire.check_names(given, known, where=where)
-
-
-def _check_name(name: str, known: set[str], where: str) -> None:
-    meant = _OTHER_NAMES.get(name, name)
-    if meant != name and (meant in known or meant in wire.NAMES):
-        raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {meant!r}.")
-    hint = ""
-    if meant not in _OF_THE_MODEL:
-        near = wire.nearest_name(name, {*known, *wire.NAMES, *_OF_THE_MODEL})
-        if near is None or near in known or near not in _OF_THE_MODEL:
-            return
-        meant = near
-        hint = f"Did you mean {meant!r}? "
-    shown = repr(meant) if hint else repr(name)
-    fix = f"give it to KiloCode({meant}=...)"
-    if meant == "default_headers":
-        fix += ", or give extra_headers to the call"
-    raise UnknownSettingError(
-        f"{where} does not take {name!r} here. {hint}{shown} is a setting of the model, not of a call: {fix}."
-    )
-
-
-def check_few(
-    given: Iterable[str], known: Iterable[str], *, where: str, otherwise: str, of_the_model: Iterable[str] = ()
+def check(
+    given: Iterable[str],
+    known: Iterable[str],
+    *,
+    where: str,
+    otherwise: str | None = None,
+    of_the_model: Iterable[str] = (),
 ) -> None:
-    """Refuse names that a class or a call with few settings does not know.
+    """Refuse names that nothing knows.
 
     Args:
         given: The names that came.
-        known: Those that it takes, beside the clients that every constructor takes.
+        known: Those that are fine there.
         where: What they were given to, as the message calls it.
-        otherwise: What to do about a name that resembles nothing; may hold `{name}`.
+        otherwise: What to do about a name that resembles nothing, with the name as `{0!r}`; without it, how to send a
+            field that only the gateway knows.
         of_the_model: For a call: what the constructor takes.
 
     Raises:
         UnknownSettingError: With the name that was meant, where there is one.
 
     """
-    known, made = set(known), {*of_the_model, *CLIENTS}
-    if not of_the_model:
-        known |= made
+    known = set(known)
+    made = set(of_the_model) - known
     for name in given:
+        if name in _BY_THE_METHOD:
+            raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
         if name in known:
             continue
-        if name in _BY_THE_METHOD:
-            fix = f"{_BY_THE_METHOD[name]}."
-        elif name in made:
-            fix = f"it is one of the model, not of a call: give it to {where}(...)."
-        elif _OTHER_NAMES.get(name) in known:
-            fix = f"here it is called {_OTHER_NAMES[name]!r}."
-        elif near := wire.nearest_name(name, known):
-            fix = f"did you mean {near!r}?"
-        else:
-            fix = f"{otherwise.format(name=name)}."
-        raise UnknownSettingError(f"{where} has no setting {name!r}: {fix}")
+        meant = _OTHER_NAMES.get(name, name)
+        if meant in known:
+            raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {meant!r}.")
+        near = meant if meant in made else wire.nearest_name(name, known | made)
+        if near in made:
+            raise UnknownSettingError(_of_the_model(name, meant if meant in made else None, near or name, where))
+        raise wire.unknown_setting(name, known, where=where, otherwise=otherwise and otherwise.format(name))
+
+
+def _of_the_model(name: str, meant: str | None, near: str, where: str) -> str:
+    fix = f"give it to {where.partition('(')[0]}({near}=...)"
+    if near == "default_headers":
+        fix += ", or give extra_headers to the call"
+    said = repr(name) if meant else f"Did you mean {near!r}? It"
+    return f"{where} does not take {name!r} here. {said} is a setting of the model, not of a call: {fix}."

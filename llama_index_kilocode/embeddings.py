@@ -12,8 +12,8 @@ from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import parse_model_ref
 from llama_index_kilocode._checked import Checked
-from llama_index_kilocode._link import Link, Seconds
-from llama_index_kilocode._settings import check_few
+from llama_index_kilocode._link import CLIENTS, Link, Seconds
+from llama_index_kilocode._settings import check
 
 if TYPE_CHECKING:
     from llama_index.core.callbacks import CallbackManager
@@ -138,8 +138,8 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
     def _read(self, given: dict[str, Any]) -> dict[str, Any]:
         given = {("model_name" if name == "model" else name): value for name, value in given.items()}
         given.pop("class_name", None)
-        passed_on = "a field that only the gateway knows goes into additional_kwargs={{{name!r}: ...}}"
-        check_few(given, type(self).model_fields, where="KiloCodeEmbedding", otherwise=passed_on)
+        passed_on = "A field that only the gateway knows goes into additional_kwargs={{{0!r}: ...}}."
+        check(given, {*type(self).model_fields, *CLIENTS}, where="KiloCodeEmbedding", otherwise=passed_on)
         if isinstance(given.get("model_name"), str):
             parse_model_ref(given["model_name"])
         if "additional_kwargs" in given:

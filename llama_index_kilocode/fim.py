@@ -19,9 +19,9 @@ from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
 from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW
 from llama_index_kilocode._checked import Checked
-from llama_index_kilocode._link import Link, Seconds
+from llama_index_kilocode._link import CLIENTS, Link, Seconds
 from llama_index_kilocode._replies import facts
-from llama_index_kilocode._settings import check_few
+from llama_index_kilocode._settings import check
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
@@ -201,7 +201,8 @@ class KiloCodeFIM(Checked, LLM):
 
     def _read(self, given: dict[str, Any]) -> dict[str, Any]:
         given.pop("class_name", None)
-        check_few(given, type(self).model_fields, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
+        known = {*type(self).model_fields, *CLIENTS}
+        check(given, known, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
         _check_values(given)
         return given
 
@@ -300,8 +301,8 @@ class KiloCodeFIM(Checked, LLM):
 
     def _request(self, prompt: str, call: dict[str, Any], *, formatted: bool) -> tuple[Transport, dict[str, Any]]:
         """Build a request: the call's settings win over the fields."""
-        fields = type(self).model_fields
-        check_few(call, _PER_CALL, where="KiloCodeFIM", otherwise=_taken(_PER_CALL), of_the_model=fields)
+        made = {*type(self).model_fields, *CLIENTS}
+        check(call, _PER_CALL, where="KiloCodeFIM", otherwise=_taken(_PER_CALL), of_the_model=made)
         if not formatted and self.completion_to_prompt is not None:
             prompt = self.completion_to_prompt(prompt)
         settings = wire.put_together(
@@ -320,7 +321,7 @@ def _check_values(given: Mapping[str, Any]) -> None:
 
 
 def _taken(names: Iterable[str]) -> str:
-    return f"it takes {', '.join(sorted(names))}"
+    return f"It takes {', '.join(sorted(names))}."
 
 
 def _no_chat(method: str) -> ConfigurationError:

@@ -23,6 +23,7 @@ from kilocode_gateway.wire.settings import (
     merge,
     nearest_name,
     put_together,
+    unknown_setting,
     with_consequences,
 )
 
@@ -44,5 +45,6 @@ __all__ = [
     "put_together",
     "read_completions",
     "shape",
+    "unknown_setting",
     "with_consequences",
 ]

@@ -116,16 +116,27 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
         return
     others = set(known)
     for name in unknown:
-        if name in others:
-            continue
-        if name in _REFUSED:
-            msg = f"{where} does not take {name!r}: {_REFUSED[name]}."
-            raise UnknownSettingError(msg)
-        near = nearest_name(name, (*NAMES, *others))
-        passed_on = f"A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
-        hint = f"Did you mean {near!r}?" if near else passed_on
-        msg = f"{where} has no setting {name!r}. {hint}"
-        raise UnknownSettingError(msg)
+        if name not in others:
+            raise unknown_setting(name, (*NAMES, *others), where=where)
+
+
+def unknown_setting(
+    name: str, known: Iterable[str], *, where: str, otherwise: str | None = None
+) -> UnknownSettingError:
+    """Give the error about a setting that nothing knows: with the nearest known name, or else what to do.
+
+    Args:
+        name: The name that came.
+        known: All names that are fine there.
+        where: What it was given to, as the message calls it.
+        otherwise: What to do where no name is near; without it, how to send a field that only the gateway knows.
+
+    """
+    if name in _REFUSED:
+        return UnknownSettingError(f"{where} does not take {name!r}: {_REFUSED[name]}.")
+    near = nearest_name(name, known)
+    passed_on = otherwise or f"A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
+    return UnknownSettingError(f"{where} has no setting {name!r}. {f'Did you mean {near!r}?' if near else passed_on}")
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:

@@ -115,15 +115,15 @@ async def test_max_tokens_outside_the_limits_is_refused(
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("sufix", "did you mean 'suffix'"),
+        ("sufix", "Did you mean 'suffix'"),
         ("max_output_tokens", "here it is called 'max_tokens'"),
-        ("plugins", "it takes first_token_timeout, max_tokens"),
+        ("plugins", "It takes first_token_timeout, max_tokens"),
     ],
 )
 async def test_unknown_names_are_refused(
     fill: EntryPoint, make_fim: Any, gateway: LocalGateway, name: str, hint: str
 ) -> None:
-    words = f"KiloCodeFIM has no setting '{name}': {hint}"
+    words = f"KiloCodeFIM has no setting '{name}'[.:] {hint}"
     with pytest.raises(ours.UnknownSettingError, match=words):
         make_fim(**{name: 1})
     with pytest.raises(ours.UnknownSettingError, match=words):

@@ -278,7 +278,7 @@ def test_extra_headers_and_timeout_of_a_call(llm: KiloCode, gateway: LocalGatewa
     assert "x-test-one" not in gateway.chat_requests[-1].headers
 
 
-OF_THE_MODEL = sorted(set(KiloCodeSettings.__annotations__) - set(wire.NAMES) - set(PER_CALL))
+OF_THE_MODEL = sorted(set(KiloCodeSettings.__annotations__) - {*wire.NAMES, *PER_CALL, "audio_config"})
 
 
 @pytest.mark.parametrize("name", [*OF_THE_MODEL, "base_url", "openai_api_key", "organization", "http_async_client"])
@@ -303,6 +303,13 @@ def test_a_misspelt_setting_of_the_model_is_not_advised_into_the_request(llm: Ki
     with pytest.raises(UnknownSettingError, match=r"Did you mean .*setting of the model") as caught:
         llm.chat(HI, **{name: 1})
     assert "extra_body" not in str(caught.value)
+
+
+def test_the_voice_has_another_name_in_a_call(llm: KiloCode, gateway: LocalGateway) -> None:
+    with pytest.raises(UnknownSettingError, match="here it is called 'audio'"):
+        llm.chat(HI, audio_config={"voice": "alloy"})
+    llm.chat(HI, audio={"voice": "alloy"})
+    assert sent(gateway)["audio"] == {"voice": "alloy"}
 
 
 def test_the_headers_of_a_call_have_another_name(llm: KiloCode) -> None:
