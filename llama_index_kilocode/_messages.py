@@ -181,8 +181,7 @@ def _replay(thoughts: list[ThinkingBlock], extra: dict[str, Any]) -> dict[str, A
 
 
 def _tool_call(block: ToolCallBlock, extra: dict[str, Any]) -> dict[str, Any]:
-    given = block.tool_kwargs
-    arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    arguments = _arguments_text(block)
     # The block has no room for what else came with a call, such as Gemini's signature: it stands beside.
     beside = (call for call in extra.get("tool_calls") or () if isinstance(call, dict))
     return {
@@ -191,6 +190,20 @@ def _tool_call(block: ToolCallBlock, extra: dict[str, Any]) -> dict[str, Any]:
         "type": "function",
         "function": {"name": block.tool_name, "arguments": arguments or "{}"},
     }
+
+
+def _arguments_text(block: ToolCallBlock) -> str:
+    given = block.tool_kwargs
+    if isinstance(given, str):
+        return given
+    try:
+        return json.dumps(given, ensure_ascii=False)
+    except (TypeError, ValueError) as exc:
+        wrong = str(exc)
+    raise ConfigurationError(
+        f"The arguments of the call of {block.tool_name!r} in a message cannot be sent, as they are no JSON: {wrong}. "
+        "Give dates as strings and sets as lists."
+    )
 
 
 def _legacy_calls(extra: dict[str, Any]) -> list[dict[str, Any]]:

@@ -65,10 +65,16 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
         api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
             unless given. No `OPENAI_*` variable is ever read.
         feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
-        timeout: Seconds for each read (600), or (connect, read).
+        timeout: Seconds for each read (600), or (connect, read), or an httpx `Timeout`; None waits for ever.
         max_retries: Attempts after the first, for errors that may pass (2).
-        additional_kwargs: Further fields of the request, such as `input_type` or `provider`.
-        http_client, async_http_client: Clients of httpx or httpx2 to use; they are never closed here.
+        default_headers: Further headers of each request (none); neither shown nor in `to_dict`.
+        additional_kwargs: Further fields of each request, such as `provider`; they go with queries and texts alike. A
+            model that wants `input_type` takes two objects, one for each.
+        http_client, async_http_client: Clients of httpx or httpx2 to use instead of the shared ones (none). They are
+            never closed here.
+        callback_manager, embeddings_cache, rate_limiter: As in every embedding model of LlamaIndex.
+
+        Unknown names and values that cannot be used are refused, in the constructor, in a copy and by assignment.
 
     Instantiate and embed:
         ```python
@@ -92,7 +98,8 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
     Copies and pickles:
         A copy with another key or address uses it. A pickle carries what a worker elsewhere needs to run: the settings,
         and a key that was given by hand, so keep it as you keep the key. A key from the environment and HTTP clients
-        stay behind: the worker finds its own. A function that gives the key travels if it can be pickled.
+        stay behind: the worker finds its own. A function that gives the key travels with a pickle; one that cannot be
+        pickled fails it.
 
     Raises:
         KiloCodeError: In its kinds, which are `openai` errors as well.
@@ -124,7 +131,7 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
     default_headers: dict[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Further headers of each request."""
     additional_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Further fields of the request, such as `input_type` or `provider`."""
+    """Further fields of each request, such as `provider`; they go with queries and texts alike."""
 
     _link: Link = PrivateAttr()
 

@@ -80,17 +80,23 @@ class KiloCodeFIM(Checked, LLM):
         model: Default `mistralai/codestral-2508`; the newest gateway also has `inception/mercury-edit-2`.
         suffix: The text after the gap.
         max_tokens: From 1 to 1000 (256). It is always sent, because the gateway asks for it.
-        min_tokens, temperature: Not sent unless given.
+        min_tokens, temperature: Not sent unless given. The gateway's server drops the temperature (source of 2026).
         stop: One text or several that end the answer.
         api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
             unless given. Requests go to `/api/fim/completions` on that host. No `OPENAI_*` variable is ever read.
         feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
-        timeout: Seconds for each read (600), or (connect, read). `first_token_timeout` and `total_timeout` hold a whole
-            call.
+        timeout: Seconds for each read (600), or (connect, read), or an httpx `Timeout`; None waits for ever.
+        first_token_timeout, total_timeout: Seconds for a whole call, retries and waits included (no limit); the first
+            one for streams.
         max_retries: Attempts after the first, for errors that may pass (2).
+        default_headers: Further headers of each request (none); neither shown nor in `to_dict`.
+        http_client, async_http_client: Clients of httpx or httpx2 to use instead of the shared ones (none). They are
+            never closed here.
+        context_window: Tokens that fit into the model, instead of what is known without a request.
+        system_prompt, completion_to_prompt, callback_manager, rate_limiter: As in every LLM of LlamaIndex.
 
         A call takes `model`, the settings of the answer and the time limits too; None takes a setting out. Unknown
-        names are refused.
+        names and values that cannot be used are refused, wherever they are given.
 
     Instantiate:
         ```python

@@ -57,26 +57,56 @@ class KiloCode(ToolCalling):
         export KILOCODE_API_KEY="your-key"
         ```
 
-    Key settings:
+    Key settings, answer:
+        None of them is sent unless you set it; the model's own default holds then.
+
         model: The id as the gateway lists it, such as `anthropic/claude-sonnet-4.6`. Default `kilo/auto`: it chooses.
-        temperature, max_tokens, top_p, top_k, min_p, seed, stop, frequency_penalty, presence_penalty,
-            repetition_penalty, logprobs, top_logprobs: As everywhere. None of them is sent unless you set it.
+        temperature: From 0 to 2. max_tokens: The most tokens of an answer.
+        top_p, top_k, min_p, seed, stop, frequency_penalty, presence_penalty, repetition_penalty: As everywhere.
+        logprobs, top_logprobs: Whether the tokens' log probabilities come back, and how many alternatives (0).
         reasoning, reasoning_effort: How much the model thinks: `{"effort": "high"}`, `{"max_tokens": 2000}`; `"high"`.
-        provider, verbosity, transforms, plugins: The gateway's own, such as `provider={"sort": "price"}`.
-        extra_body: Any further field of the request.
-        api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
-            unless given (`KILO_API_KEY` and `KILO_ORG_ID` count as well). No `OPENAI_*` variable is ever read.
-        feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
-        timeout: Seconds for each read (600), or (connect, read).
+        verbosity: How long the answer is: `"low"`, `"medium"`, `"high"`.
+        modalities, audio_config: For spoken answers: `["text", "audio"]`, `{"voice": "alloy", "format": "wav"}`. In a
+            call the second is called `audio`, as on the wire.
+        provider, transforms, plugins: The gateway's and its router's own, such as `provider={"sort": "price"}`.
+        extra_body: Any further field of the request, whatever its name; merged in last.
+        additional_kwargs: Settings of every call, by the names that a call takes. Further parameters of the gateway,
+            such as `parallel_tool_calls` or `cache_control`, may be given by name and end up there.
+
+    Key settings, which models and for how long:
+        fallback_models: Models to ask, in this order, when the one before is down, overloaded or retired (none).
+        timeout: Seconds for each read (600), or (connect, read), or an httpx `Timeout`; None waits for ever.
+        first_token_timeout, total_timeout: Seconds for a whole call, retries and waits included (no limit); the first
+            one for streams.
         max_retries: Attempts after the first, for errors that may pass (2).
+        mode: What the request is for, such as `"plan"` or `"code"`: a hint for auto models (none).
+        task_id: The conversation's name: requests with the same one share a prompt cache (none).
+        check_inputs: Whether images, audio and video are refused before they are sent, where the model takes none by
+            the catalog at hand (True).
+
+    Key settings, gateway:
+        api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
+            unless given (`KILO_API_KEY` and `KILO_ORG_ID` count as well). No `OPENAI_*` variable is ever read. The key
+            may be a function, asked for each request.
+        feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
+        default_headers: Further headers of each request (none); neither shown nor in `to_dict`.
+        http_client, async_http_client: Clients of httpx or httpx2 to use instead of the shared ones (none). They are
+            never closed here.
+
+    Key settings, LlamaIndex:
         context_window, is_function_calling_model: Instead of what the catalog says. It is asked when `metadata` is read
             first; a server that must not wait for it, two seconds at most, calls `await llm.aload()` when it starts.
-        system_prompt, callback_manager, output_parser, pydantic_program_mode: As in every LLM of LlamaIndex.
+        should_use_structured_outputs: Whether objects are asked for by JSON schema rather than by a tool call (False).
+        strict: Whether schemas of tools and objects must be followed exactly (False); few providers know it.
+        tokenizer: As in `OpenAILike`; nothing here needs it.
+        system_prompt, messages_to_prompt, completion_to_prompt, callback_manager, output_parser, rate_limiter,
+            pydantic_program_mode, query_wrapper_prompt: As in every LLM of LlamaIndex.
 
-        What shapes the answer may be given to a single call too: every field of the request, `model`, `extra_body`,
-        `extra_headers` and `timeout`. The call wins over `additional_kwargs`, those over the fields, dicts are merged,
-        and None takes a setting out. Key, address, organization, `max_retries`, `default_headers` and clients belong to
-        the model: for others, make a copy or another `KiloCode`. Unknown names are refused.
+        What shapes the answer may be given to a single call too: every field of the request, `model`, the settings of
+        the second list but `max_retries`, `extra_body`, and `extra_headers`. The call wins over `additional_kwargs`,
+        those over the fields, in whatever spelling each has a setting; dicts are merged, and None takes a setting out.
+        What is left belongs to the model: for others, make a copy, assign, or make another `KiloCode`. Unknown names
+        and values that cannot be used are refused, wherever they are given.
 
     Instantiate:
         ```python
@@ -221,7 +251,12 @@ class KiloCode(ToolCalling):
     Copies and pickles:
         A copy with another key, address or model uses it. A pickle carries what a worker elsewhere needs to run: the
         settings, and a key that was given by hand, so keep it as you keep the key. A key from the environment and HTTP
-        clients stay behind: the worker finds its own. A function that gives the key travels if it can be pickled.
+        clients stay behind: the worker finds its own. A function that gives the key travels with a pickle; one that
+        cannot be pickled fails it.
+
+        ```python
+        other = llm.model_copy(update={"model": "openai/gpt-5.4", "temperature": 0})
+        ```
     """
 
     @classmethod

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilocode_gateway import ConfigurationError
+
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
 
@@ -47,3 +49,38 @@ async def test_the_call_wins_in_either_spelling_of_the_limit(ask: Any, make_mode
     assert gateway.last_request.json["max_tokens"] == 7
     await ask(make_model(max_tokens=50), "Hello", max_completion_tokens=None)
     assert "max_tokens" not in gateway.last_request.json
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"temperature": "hot"}, "temperature must be a number from 0 to 2, got 'hot'"),
+        ({"max_tokens": 0}, "max_tokens must be a whole number from 1, got 0"),
+        ({"stop": [1]}, "stop must be a string or a list of strings"),
+        ({"reasoning": "high"}, "reasoning must be a dict, got str.*reasoning_effort="),
+    ],
+)
+async def test_a_call_is_checked_before_anything_is_paid(
+    ask: Any, make_model: Any, gateway: LocalGateway, wrong: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"ChatKiloCode: {said}"):
+        await ask(make_model(), "Hello", **wrong)
+    assert gateway.chat_requests == []
+    with pytest.raises(ConfigurationError, match=said):
+        make_model().bind(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"temperature": "hot"}, "temperature must be a number from 0 to 2, got 'hot'"),
+        ({"stop": 3}, "stop must be a string or a list of strings, got 3"),
+        ({"reasoning": "high"}, "reasoning must be a dict, got str.*reasoning_effort="),
+        ({"model": None}, "model must be the id of a model.*got None"),
+        ({"default_headers": {"a": b"secret-1", "b": 3}}, "default_headers must be a dict of strings, got dict"),
+    ],
+)
+def test_a_constructor_says_what_it_takes(make_model: Any, wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"ChatKiloCode cannot take these settings: {said}") as caught:
+        make_model(**wrong)
+    assert "secret-1" not in str(caught.value)

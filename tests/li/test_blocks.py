@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -367,3 +368,12 @@ def test_a_refusal_is_shown(llm: KiloCode, gateway: LocalGateway) -> None:
     gateway.script(Reply.raw(200, {"id": "g", "model": "m", "choices": [choice]}, {"content-type": "application/json"}))
     response = llm.chat([ChatMessage(role="user", content="Hi.")])
     assert (response.message.content, response.additional_kwargs["refusal"]) == ("No.", "No.")
+
+
+@pytest.mark.parametrize("given", [dt.date(2026, 1, 2), {1}])
+async def test_arguments_of_a_tool_call_are_json(chat: Any, llm: KiloCode, gateway: LocalGateway, given: Any) -> None:
+    call = ToolCallBlock(tool_call_id="c1", tool_name="book", tool_kwargs={"when": given})
+    messages = [ChatMessage(role="assistant", blocks=[call]), ChatMessage(role="tool", content="Done.")]
+    with pytest.raises(ConfigurationError, match=rf"'book'.*no JSON: .*{type(given).__name__}.*dates as strings"):
+        await chat(llm, messages)
+    assert gateway.requests == []
