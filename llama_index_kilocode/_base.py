@@ -214,3 +214,6 @@ class GatewayLLM(Checked, OpenAILike):
 
 _SENT_FIELDS = [name for name in GatewayLLM.model_fields if name in (wire.NAMES.keys() - _LOG_PROBS) | {"extra_body"}]
 """The fields that the transport gets under their own names. None of them counts unless it is set."""
+
+# The class that users make, so that an error about arguments names what they wrote.
+GatewayLLM.__init__.__qualname__ = "KiloCode.__init__"

@@ -21,6 +21,14 @@ LINKING = frozenset({"api_key", "api_base", "organization_id", "feature", "timeo
 """The settings of `Linked`."""
 
 
+class HTTPTimeout(Protocol):
+    """A `Timeout` of httpx or httpx2."""
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Give the seconds for `connect`, `read`, `write` and `pool`."""
+        ...
+
+
 class Linked(Protocol):
     """The settings that say how to reach the gateway."""
 

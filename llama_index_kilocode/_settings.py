@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from kilocode_gateway import wire
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
-from llama_index_kilocode._link import CLIENTS
+from llama_index_kilocode._link import CLIENTS, HTTPTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -82,7 +82,7 @@ class KiloCodeSettings(TypedDict, total=False):
     audio_config: dict[str, Any] | None
     extra_body: dict[str, Any] | None
     additional_kwargs: dict[str, Any] | None
-    timeout: float | tuple[float, float] | None
+    timeout: float | tuple[float, float] | HTTPTimeout | None
     first_token_timeout: float | None
     total_timeout: float | None
     max_retries: int
@@ -110,11 +110,13 @@ class KiloCodeSettings(TypedDict, total=False):
     rate_limiter: Any
     api_version: str | None
     # The gateway's further parameters, kept in `additional_kwargs`.
+    audio: dict[str, Any]
     cache_control: dict[str, Any]
     enable_thinking: bool
     include_reasoning: bool
     logit_bias: dict[str, float]
     max_completion_tokens: int
+    n: Literal[1]
     metadata: dict[str, Any]
     parallel_tool_calls: bool
     prediction: dict[str, Any]
@@ -126,6 +128,7 @@ class KiloCodeSettings(TypedDict, total=False):
     safety_identifier: str
     service_tier: str
     store: bool
+    stream_options: dict[str, Any]
     thinking: dict[str, Any]
     tool_choice: str | dict[str, Any]
     tools: list[dict[str, Any]]

@@ -12,7 +12,7 @@ from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import parse_model_ref
 from llama_index_kilocode._checked import Checked
-from llama_index_kilocode._link import CLIENTS, Link, Seconds
+from llama_index_kilocode._link import CLIENTS, HTTPTimeout, Link, Seconds
 from llama_index_kilocode._settings import check
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class KiloCodeEmbeddingSettings(TypedDict, total=False):
     dimensions: int | None
     embed_batch_size: int
     num_workers: int | None
-    timeout: float | tuple[float, float] | Any | None
+    timeout: float | tuple[float, float] | HTTPTimeout | None
     max_retries: int
     default_headers: dict[str, str] | None
     additional_kwargs: dict[str, Any] | None

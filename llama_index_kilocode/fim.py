@@ -19,7 +19,7 @@ from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
 from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW
 from llama_index_kilocode._checked import Checked
-from llama_index_kilocode._link import CLIENTS, Link, Seconds
+from llama_index_kilocode._link import CLIENTS, HTTPTimeout, Link, Seconds
 from llama_index_kilocode._replies import facts
 from llama_index_kilocode._settings import check
 
@@ -50,7 +50,7 @@ class KiloCodeFIMSettings(TypedDict, total=False):
     api_base: str | None
     organization_id: str | None
     feature: str | None
-    timeout: float | tuple[float, float] | None
+    timeout: float | tuple[float, float] | HTTPTimeout | None
     first_token_timeout: float | None
     total_timeout: float | None
     max_retries: int

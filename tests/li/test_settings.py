@@ -264,12 +264,6 @@ def test_a_wrong_timeout_is_said_when_it_is_given(timeout: Any) -> None:
         KiloCode(timeout=timeout)
 
 
-def test_editors_know_every_setting() -> None:
-    names = set(KiloCodeSettings.__annotations__)
-    assert set(KiloCode.model_fields) - {"model"} <= names
-    assert set(wire.NAMES) - {"stream", "stream_options", "n", "audio"} <= names
-
-
 def test_extra_headers_and_timeout_of_a_call(llm: KiloCode, gateway: LocalGateway) -> None:
     llm.chat(HI, extra_headers={"X-Test-One": "1"}, timeout=5)
     assert gateway.chat_requests[-1].headers["x-test-one"] == "1"
