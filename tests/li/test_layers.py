@@ -48,3 +48,19 @@ def test_additional_kwargs_win_over_fields(
 ) -> None:
     make_llm(**own, additional_kwargs=later).complete("Hi.")
     assert gateway.last_request.json.get("reasoning") == expected
+
+
+@pytest.mark.parametrize(("own", "changes", "expected"), BOTH_SPELLINGS)
+def test_so_does_a_copys_change_or_an_assignment(
+    make_llm: Callable[..., KiloCode],
+    gateway: LocalGateway,
+    own: dict[str, Any],
+    changes: dict[str, Any],
+    expected: Any,
+) -> None:
+    changed = make_llm(**own)
+    for name, value in changes.items():
+        setattr(changed, name, value)
+    for llm in (make_llm(**own).model_copy(update=changes), changed):
+        llm.complete("Hi.")
+        assert gateway.last_request.json.get("reasoning") == expected
