@@ -16,6 +16,8 @@ import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
+from kilocode_gateway.loops import Listed
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator
@@ -38,7 +40,7 @@ class _Clients:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.sync: Any = None
-        self.by_loop: dict[int, tuple[asyncio.AbstractEventLoop, Any, AsyncGenerator[Any, None]]] = {}
+        self.by_loop: dict[int, tuple[asyncio.AbstractEventLoop, Any, Listed[Any]]] = {}
 
 
 _clients = _Clients()
@@ -75,7 +77,7 @@ async def shared_async_client() -> Any:
     entry = by_loop.get(loop_id)
     if entry is not None and entry[0] is loop and not entry[1].is_closed:
         return entry[1]
-    keeper = _keep(loop_id)
+    keeper = Listed(_keep(loop_id))
     client = await anext(keeper)
     for other_id, (other, *_) in list(by_loop.items()):
         # A loop that was closed without being shut down in good order never told its client.

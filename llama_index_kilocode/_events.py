@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers.null import NullEventHandler
 
+from kilocode_gateway.loops import Unlisted
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 
@@ -106,7 +108,7 @@ async def aclosed_together(
     """Do what `closed_together` does, for async streams."""
     try:
         async with aclosing(told):
-            async for response in told:
+            async for response in Unlisted(told):
                 yield response
     finally:
         for stream in streams:
