@@ -198,8 +198,24 @@ def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     settings.pop("max_new_tokens", None)
     rest = {name: settings.pop(name) for name in list(settings) if name not in known}
     settings["additional_kwargs"] = wire.merge(rest, settings.get("additional_kwargs") or {})
+    refuse_headers(settings["additional_kwargs"], where="KiloCode")
     check_request(settings["additional_kwargs"], where="KiloCode(additional_kwargs=...)")
     return settings
+
+
+def refuse_headers(given: Mapping[str, Any], *, where: str) -> None:
+    """Refuse headers among `additional_kwargs`, which `to_dict` and `repr` show.
+
+    Raises:
+        UnknownSettingError: If there are some.
+
+    """
+    for name in ("extra_headers", "default_headers", "headers"):
+        if name in given:
+            raise UnknownSettingError(
+                f"{where}(additional_kwargs=...) does not take {name!r}, as to_dict() and repr() show it. What goes with "
+                f"each request is a setting of the model: use default_headers, as in {where}(default_headers={{...}})."
+            )
 
 
 def check_request(given: Mapping[str, Any], *, where: str) -> None:

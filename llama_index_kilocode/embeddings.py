@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
-from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from llama_index_kilocode._base import Link
-from llama_index_kilocode._settings import check_few
+from llama_index_kilocode._settings import check_few, refuse_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from kilocode_gateway.transport import Transport
 
 DEFAULT_MODEL = "openai/text-embedding-3-small"
+
+_OWN = "it is a setting of its own: KiloCodeEmbedding({}=...)"
+_PLACES = {
+    "model": _OWN.format("model"),
+    "base_url": _OWN.format("api_base"),
+    "openai_api_key": _OWN.format("api_key"),
+    "openai_api_base": _OWN.format("api_base"),
+    "http_client": _OWN.format("http_client"),
+    "async_http_client": _OWN.format("async_http_client"),
+    "input": "the texts are the methods' argument",
+    "extra_body": "write its fields into additional_kwargs themselves",
+    "stream": "vectors come whole",
+}
+"""What is no further field of a request, and where it belongs."""
 
 
 class KiloCodeEmbedding(BaseEmbedding):
@@ -113,6 +129,7 @@ class KiloCodeEmbedding(BaseEmbedding):
         link = Link.take(given)
         if given.get("additional_kwargs") is None:
             given.pop("additional_kwargs", None)
+        _check_sent(given.get("additional_kwargs", {}), type(self).model_fields)
         super().__init__(**given)
         self._link = link
         self._transport()
@@ -142,6 +159,7 @@ class KiloCodeEmbedding(BaseEmbedding):
         return vectors
 
     def _settings(self) -> dict[str, Any]:
+        _check_sent(self.additional_kwargs, type(self).model_fields)
         return {**self.additional_kwargs, **({} if self.dimensions is None else {"dimensions": self.dimensions})}
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
@@ -170,6 +188,27 @@ class KiloCodeEmbedding(BaseEmbedding):
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return await self._aget_text_embedding(query)
+
+
+def _check_sent(given: Any, fields: Iterable[str]) -> None:
+    """Refuse what is no field of a request: sent as one, a key or a header would end in the provider's logs.
+
+    Raises:
+        ConfigurationError: If it is no dict.
+        UnknownSettingError: If a name is a setting of the class, or has a place of its own.
+
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"additional_kwargs must be a dict or None, got {type(given).__name__}.")
+    refuse_headers(given, where="KiloCodeEmbedding")
+    for name in given:
+        if name in _PLACES:
+            fix = _PLACES[name]
+        elif name in fields and name != "dimensions":
+            fix = _OWN.format(name)
+        else:
+            continue
+        raise UnknownSettingError(f"KiloCodeEmbedding(additional_kwargs=...) does not take {name!r}: {fix}.")
 
 
 def _checked(texts: Any) -> list[str]:
