@@ -213,8 +213,8 @@ def refuse_headers(given: Mapping[str, Any], *, where: str) -> None:
     for name in ("extra_headers", "default_headers", "headers"):
         if name in given:
             raise UnknownSettingError(
-                f"{where}(additional_kwargs=...) does not take {name!r}, as to_dict() and repr() show it. What goes with "
-                f"each request is a setting of the model: use default_headers, as in {where}(default_headers={{...}})."
+                f"{where}(additional_kwargs=...) does not take {name!r}, as to_dict() and repr() show it. What goes "
+                f"with each request is a setting of the model: use default_headers, as in {where}(default_headers=...)."
             )
 
 
