@@ -176,7 +176,7 @@ class KiloCode(ToolCalling):
         response = llm.chat([ChatMessage(role="user", blocks=[TextBlock(text="What is this?"), picture])])
         ```
 
-        What the model does not take, by the catalog at hand, is refused before it is sent, unless `check_inputs=False`.
+        What the model does not take, by the gateway's list, is refused before it is sent, unless `check_inputs=False`.
 
     Token usage and cost:
         ```python

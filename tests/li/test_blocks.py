@@ -335,9 +335,10 @@ async def test_audio_and_video_too(chat: Any, make_llm: Any, gateway: LocalGatew
 
 async def test_documents_and_what_nobody_knows_are_sent(chat: Any, make_llm: Any, gateway: LocalGateway) -> None:
     image = ChatMessage(role="user", blocks=PICTURE)
-    assert (await chat(make_llm(model=TEXT_ONLY), [image]))[-1].message.content
+    assert (await chat(make_llm(model=TEXT_ONLY, check_inputs=False), [image]))[-1].message.content
     assert [request.path for request in gateway.requests] == ["/api/gateway/chat/completions"]
-    await make_llm().aload()
+    with pytest.raises(ConfigurationError, match="takes no images"):
+        await chat(make_llm(model=TEXT_ONLY), [image])
     pdf = ChatMessage(role="user", blocks=[DocumentBlock(data=PDF)])
     assert (await chat(make_llm(model=TEXT_ONLY), [pdf]))[-1].message.content
     for auto in ("kilo/auto", "kilo-auto/free"):
