@@ -140,6 +140,9 @@ class KiloCode(ToolCalling):
         print(asyncio.run(ask()))
         ```
 
+        For a model without tool calling take `ReActAgent`: the framework's own `predict_and_call` fails for such models
+        before it asks (llama-index-core 0.14).
+
     Structured output:
         By a required tool call, by JSON schema, or by an instruction: whichever the model can do.
 
@@ -168,6 +171,9 @@ class KiloCode(ToolCalling):
         thoughts = [block.content for block in response.message.blocks if block.block_type == "thinking"]
         ```
 
+        The framework's chat engines keep them in their history after `chat`; after `stream_chat` they keep the text
+        alone (llama-index-core 0.14). Agents keep them either way.
+
     Images, documents, audio, video:
         ```python
         from llama_index.core.llms import ImageBlock, TextBlock
@@ -190,6 +196,9 @@ class KiloCode(ToolCalling):
         print(used)
         ```
 
+        A stream counts where it was asked for, though it be read later. A query engine with `streaming=True` asks when
+        its answer is read, so read that inside the block.
+
         `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`,
         `cost` (USD), `cost_details`, `is_byok`, `model` (that answered), `requested_model`, `provider` and
         `finish_reason`: those that the gateway told; and `fallback_model` with `failed_models`, where one stood in.
@@ -204,6 +213,11 @@ class KiloCode(ToolCalling):
         index = VectorStoreIndex.from_documents([Document(text="The gateway's cache lives for six hours.")])
         print(index.as_query_engine().query("How long does the cache live?"))
         ```
+
+    Events and traces:
+        What no call takes is refused before a listener hears of it, and the headers of a call show as `***` in the
+        events, callbacks and spans of these methods. What a caller around them is given, such as a `StructuredLLM` or
+        `predict`, goes into the framework's own spans as it is: keep secrets in `default_headers`.
 
     Errors:
         All are `kilocode_gateway.errors.KiloCodeError`, and `openai` errors as well (`openai.RateLimitError`, ...).
