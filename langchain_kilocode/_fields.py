@@ -70,9 +70,9 @@ class GatewayChatModel(Carried, TracedChatModel):
     Only before the first token. `response_metadata` then has `fallback_model`, the one that was asked in the end, and
     `failed_models`. It is done here: the gateway deletes OpenRouter's `models` list (server source, 2026)."""
     check_inputs: bool = True
-    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the catalog
-    at hand. No request is made for it, and what is not certain is sent: files, auto models, models that the catalog
-    does not know."""
+    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the gateway's
+    list. A conversation that holds some has the list fetched, once per process, where nothing at hand knows the model.
+    What is not certain is sent: files, auto models, models that the list does not know."""
     mode: Mode | None = None
     """What the request is for, such as `plan` or `code`: the hint by which `kilo-auto/frontier`, and older gateways'
     `kilo/auto`, choose between models. Sent as the header `x-kilocode-mode` (server source, 2026)."""

@@ -136,7 +136,7 @@ class ChatKiloCode(BindableChatModel):
 
     Image input:
         PDF (`file`), `audio` and `video` blocks work alike, on models that take them. What the model does not take, by
-        the catalog at hand, is refused before it is sent, unless `check_inputs=False`.
+        the gateway's list, is refused before it is sent, unless `check_inputs=False`.
 
         ```python
         picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -96,8 +96,9 @@ class GatewayLLM(Checked, OpenAILike):
     """Models to ask, in this order, when the one before fails: its provider is down or overloaded, or it is retired.
     Only before the first token. `additional_kwargs` of the response then has `fallback_model` and `failed_models`."""
     check_inputs: bool = True
-    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the catalog
-    at hand. No request is made for it, and what is not certain is sent."""
+    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the gateway's
+    list. A conversation that holds some has the list fetched, once per process, where nothing at hand knows the model;
+    what is not certain is sent."""
     mode: str | None = None
     """What the request is for, such as `plan` or `code`: a hint for `kilo-auto/frontier` (server source, 2026)."""
     task_id: str | None = None
@@ -121,7 +122,7 @@ class GatewayLLM(Checked, OpenAILike):
 
     def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
         # Not the base's constructor: it would look for OPENAI_* in the environment.
-        self._fill(FunctionCallingLLM.__init__, {"model": model, **settings})
+        self._settle(FunctionCallingLLM.__init__, {"model": model, **settings})
         self._client = self._aclient = self._http_client = self._async_http_client = None
 
     def _read(self, given: dict[str, Any]) -> dict[str, Any]:

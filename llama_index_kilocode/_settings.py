@@ -168,8 +168,24 @@ def split(settings: dict[str, Any], fields: Iterable[str], kept: Mapping[str, An
     if "additional_kwargs" in settings or rest:
         own = wire.merge(rest, given or {}) if "additional_kwargs" in settings else wire.put_together(kept or {}, rest)
         settings["additional_kwargs"] = own
+        refuse_headers(own, where="KiloCode")
         check_request(own, where="KiloCode(additional_kwargs=...)")
     return settings
+
+
+def refuse_headers(given: Mapping[str, Any], *, where: str) -> None:
+    """Refuse headers among `additional_kwargs`, which `to_dict` and `repr` show.
+
+    Raises:
+        UnknownSettingError: If there are some.
+
+    """
+    for name in ("extra_headers", "default_headers", "headers"):
+        if name in given:
+            raise UnknownSettingError(
+                f"{where}(additional_kwargs=...) does not take {name!r}, as to_dict() and repr() show it. What goes "
+                f"with each request is a setting of the model: use default_headers, as in {where}(default_headers=...)."
+            )
 
 
 def check_request(given: Mapping[str, Any], *, where: str) -> None:

@@ -16,6 +16,7 @@ from llama_index.core.program.utils import create_flexible_model
 from llama_index.core.types import PydanticProgramMode
 
 from kilocode_gateway.errors import MalformedReplyError
+from kilocode_gateway.loops import Unlisted
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.wire.json_text import json_in, misfit
 from llama_index_kilocode._base import GatewayLLM
@@ -283,7 +284,7 @@ class StructuredOutput(GatewayLLM):
         async def pieces() -> AsyncGenerator[Any, None]:
             partial, response, made = Partial(output_cls), None, None
             async with aclosing(await self.astream_chat(ask.messages, **ask.kwargs)) as responses:
-                async for response in responses:
+                async for response in Unlisted(responses):
                     if (new := partial.read(response)) is not None:
                         made = new
                         yield made

@@ -12,6 +12,7 @@ from llama_index.core.bridge.pydantic_core import pydantic_core
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata
 
+from kilocode_gateway.loops import Unlisted
 from llama_index_kilocode._replies import only_first_call
 from llama_index_kilocode._structured import StructuredOutput
 
@@ -220,5 +221,5 @@ def _first_calls(responses: ChatResponseGen) -> Generator[ChatResponse, None, No
 
 async def _afirst_calls(responses: ChatResponseAsyncGen) -> AsyncGenerator[ChatResponse, None]:
     async with aclosing(responses):
-        async for response in responses:
+        async for response in Unlisted(responses):
             yield only_first_call(response)

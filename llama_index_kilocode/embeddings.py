@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
-from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.models import parse_model_ref
 from llama_index_kilocode._checked import Checked
 from llama_index_kilocode._link import CLIENTS, HTTPTimeout, Link, Seconds
-from llama_index_kilocode._settings import check
+from llama_index_kilocode._settings import check, refuse_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from llama_index.core.callbacks import CallbackManager
 
     from kilocode_gateway.transport import Transport
 
 DEFAULT_MODEL = "openai/text-embedding-3-small"
+
+_OWN = "it is a setting of its own: KiloCodeEmbedding({}=...)"
+_PLACES = {
+    "model": _OWN.format("model"),
+    "base_url": _OWN.format("api_base"),
+    "openai_api_key": _OWN.format("api_key"),
+    "openai_api_base": _OWN.format("api_base"),
+    "http_client": _OWN.format("http_client"),
+    "async_http_client": _OWN.format("async_http_client"),
+    "input": "the texts are the methods' argument",
+    "extra_body": "write its fields into additional_kwargs themselves",
+    "stream": "vectors come whole",
+}
+"""What is no further field of a request, and where it belongs."""
 
 
 class KiloCodeEmbeddingSettings(TypedDict, total=False):
@@ -140,7 +156,7 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
         model = model_name if model is None else model
         if model_name not in (DEFAULT_MODEL, model):
             raise ConfigurationError(f"Expected one model, got model_name={model_name!r} and model={model!r}.")
-        self._fill(BaseEmbedding.__init__, {"model_name": model, **settings})
+        self._settle(BaseEmbedding.__init__, {"model_name": model, **settings})
 
     def _read(self, given: dict[str, Any]) -> dict[str, Any]:
         given = {("model_name" if name == "model" else name): value for name, value in given.items()}
@@ -150,7 +166,8 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
         if isinstance(given.get("model_name"), str):
             parse_model_ref(given["model_name"])
         if "additional_kwargs" in given:
-            given["additional_kwargs"] = given["additional_kwargs"] or {}
+            given["additional_kwargs"] = {} if given["additional_kwargs"] is None else given["additional_kwargs"]
+            _check_sent(given["additional_kwargs"], type(self).model_fields)
         return given
 
     @classmethod
@@ -178,6 +195,7 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
         return vectors
 
     def _settings(self) -> dict[str, Any]:
+        _check_sent(self.additional_kwargs, type(self).model_fields)
         return {**self.additional_kwargs, **({} if self.dimensions is None else {"dimensions": self.dimensions})}
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
@@ -206,6 +224,27 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return await self._aget_text_embedding(query)
+
+
+def _check_sent(given: Any, fields: Iterable[str]) -> None:
+    """Refuse what is no field of a request: sent as one, a key or a header would end in the provider's logs.
+
+    Raises:
+        ConfigurationError: If it is no dict.
+        UnknownSettingError: If a name is a setting of the class, or has a place of its own.
+
+    """
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"additional_kwargs must be a dict or None, got {type(given).__name__}.")
+    refuse_headers(given, where="KiloCodeEmbedding")
+    for name in given:
+        if name in _PLACES:
+            fix = _PLACES[name]
+        elif name in fields and name != "dimensions":
+            fix = _OWN.format(name)
+        else:
+            continue
+        raise UnknownSettingError(f"KiloCodeEmbedding(additional_kwargs=...) does not take {name!r}: {fix}.")
 
 
 def _checked(texts: Any) -> list[str]:

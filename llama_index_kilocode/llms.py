@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
@@ -18,16 +18,17 @@ from kilocode_gateway import usage
 from kilocode_gateway.errors import ConfigurationError
 from llama_index_kilocode._events import (
     aclosed_together,
-    await_turn,
+    astreamed,
+    awhole,
     begun,
     closed_together,
-    is_watched,
-    noted_streams,
-    veiled,
-    wait_for_turn,
+    listened,
+    streamed,
+    whole,
 )
 from llama_index_kilocode._messages import conversation
 from llama_index_kilocode._replies import StreamedChat, chat_response
+from llama_index_kilocode._settings import check_request
 from llama_index_kilocode._tools import ToolCalling
 
 if TYPE_CHECKING:
@@ -170,6 +171,9 @@ class KiloCode(ToolCalling):
         print(asyncio.run(ask()))
         ```
 
+        For a model without tool calling take `ReActAgent`: the framework's own `predict_and_call` fails for such models
+        before it asks (llama-index-core 0.14).
+
     Structured output:
         By a required tool call, by JSON schema, or by an instruction: whichever the model can do.
 
@@ -198,6 +202,9 @@ class KiloCode(ToolCalling):
         thoughts = [block.content for block in response.message.blocks if block.block_type == "thinking"]
         ```
 
+        The framework's chat engines keep them in their history after `chat`; after `stream_chat` they keep the text
+        alone (llama-index-core 0.14). Agents keep them either way.
+
     Images, documents, audio, video:
         ```python
         from llama_index.core.llms import ImageBlock, TextBlock
@@ -206,7 +213,7 @@ class KiloCode(ToolCalling):
         response = llm.chat([ChatMessage(role="user", blocks=[TextBlock(text="What is this?"), picture])])
         ```
 
-        What the model does not take, by the catalog at hand, is refused before it is sent, unless `check_inputs=False`.
+        What the model does not take, by the gateway's list, is refused before it is sent, unless `check_inputs=False`.
 
     Token usage and cost:
         ```python
@@ -219,6 +226,9 @@ class KiloCode(ToolCalling):
             llm.complete("Name a fruit.")
         print(used)
         ```
+
+        A stream counts where it was asked for, though it be read later. A query engine with `streaming=True` asks when
+        its answer is read, so read that inside the block.
 
         `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`,
         `cost` (USD), `cost_details`, `is_byok`, `model` (that answered), `requested_model`, `provider` and
@@ -234,6 +244,11 @@ class KiloCode(ToolCalling):
         index = VectorStoreIndex.from_documents([Document(text="The gateway's cache lives for six hours.")])
         print(index.as_query_engine().query("How long does the cache live?"))
         ```
+
+    Events and traces:
+        What no call takes is refused before a listener hears of it, and the headers of a call show as `***` in the
+        events, callbacks and spans of these methods. What a caller around them is given, such as a `StructuredLLM` or
+        `predict`, goes into the framework's own spans as it is: keep secrets in `default_headers`.
 
     Errors:
         All are `kilocode_gateway.errors.KiloCodeError`, and `openai` errors as well (`openai.RateLimitError`, ...).
@@ -264,80 +279,61 @@ class KiloCode(ToolCalling):
         """Give the name by which events and `to_dict` call this class."""
         return "KiloCode"
 
-    # The base's own versions read `metadata` first, which may wait for the catalog. Where nobody listens, the events
-    # are left out as well: they validate the whole history, and again for every piece of a stream.
+    # The base's own versions read `metadata` first, which may wait for the catalog.
 
+    @listened
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation. Settings in `kwargs` hold for this call."""
-        messages = conversation(messages)
-        if is_watched(self):
-            return cast("ChatResponse", super(OpenAILike, self).chat(messages, **veiled(kwargs)))
-        wait_for_turn(self)
-        return self._chat(messages, **kwargs)
+        return whole(self, super(OpenAILike, self).chat, self._chat, conversation(messages), kwargs)
 
+    @listened
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last piece carries usage and cost."""
-        messages = conversation(messages)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = super(OpenAILike, self).stream_chat(messages, **veiled(kwargs))
-            return closed_together(told, streams)
-        wait_for_turn(self)
-        return self._stream_chat(messages, **kwargs)
+        return streamed(self, super(OpenAILike, self).stream_chat, self._stream_chat, conversation(messages), kwargs)
 
+    @listened
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Do what `chat` does, without blocking the event loop."""
-        messages = conversation(messages)
-        if is_watched(self):
-            return cast("ChatResponse", await super(OpenAILike, self).achat(messages, **veiled(kwargs)))
-        await await_turn(self)
-        return await self._achat(messages, **kwargs)
+        return await awhole(self, super(OpenAILike, self).achat, self._achat, conversation(messages), kwargs)
 
+    @listened
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Do what `stream_chat` does, without blocking the event loop."""
-        messages = conversation(messages)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = await super(OpenAILike, self).astream_chat(messages, **veiled(kwargs))
-            return aclosed_together(told, streams)
-        await await_turn(self)
-        return await self._astream_chat(messages, **kwargs)
+        told = super(OpenAILike, self).astream_chat
+        return await astreamed(self, told, self._astream_chat, conversation(messages), kwargs)
 
+    @listened
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a text. Settings in `kwargs` hold for this call."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            return cast("CompletionResponse", super(OpenAILike, self).complete(prompt, **veiled(kwargs)))
-        wait_for_turn(self)
-        return chat_to_completion_decorator(self._chat)(prompt, **kwargs)
+        alone = chat_to_completion_decorator(self._chat)
+        return whole(self, super(OpenAILike, self).complete, alone, self._prompt(prompt, formatted=formatted), kwargs)
 
+    @listened
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Answer a text piece by piece; the last piece carries usage and cost."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = super(OpenAILike, self).stream_complete(prompt, **veiled(kwargs))
-            return closed_together(told, streams)
-        wait_for_turn(self)
+        told, prompt = super(OpenAILike, self).stream_complete, self._prompt(prompt, formatted=formatted)
+        return streamed(self, told, self._completion_pieces, prompt, kwargs)
+
+    @listened
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Do what `complete` does, without blocking the event loop."""
+        told, prompt = super(OpenAILike, self).acomplete, self._prompt(prompt, formatted=formatted)
+        return await awhole(self, told, achat_to_completion_decorator(self._achat), prompt, kwargs)
+
+    @listened
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Do what `stream_complete` does, without blocking the event loop."""
+        told, prompt = super(OpenAILike, self).astream_complete, self._prompt(prompt, formatted=formatted)
+        return await astreamed(self, told, self._acompletion_pieces, prompt, kwargs)
+
+    def _check_call(self, call: dict[str, Any]) -> None:
+        check_request({name: value for name, value in call.items() if name != "use_chat_completions"}, where="KiloCode")
+
+    def _completion_pieces(self, prompt: str, **kwargs: Any) -> CompletionResponseGen:
         pieces = self._stream_chat(prompt_to_messages(prompt), **kwargs)
         return closed_together(stream_chat_response_to_completion_response(pieces), [pieces])
 
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Do what `complete` does, without blocking the event loop."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            return cast("CompletionResponse", await super(OpenAILike, self).acomplete(prompt, **veiled(kwargs)))
-        await await_turn(self)
-        return await achat_to_completion_decorator(self._achat)(prompt, **kwargs)
-
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
-        """Do what `stream_complete` does, without blocking the event loop."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = await super(OpenAILike, self).astream_complete(prompt, **veiled(kwargs))
-            return aclosed_together(told, streams)
-        await await_turn(self)
+    async def _acompletion_pieces(self, prompt: str, **kwargs: Any) -> CompletionResponseAsyncGen:
         pieces = await self._astream_chat(prompt_to_messages(prompt), **kwargs)
         return aclosed_together(astream_chat_response_to_completion_response(pieces), [pieces])
 

@@ -63,8 +63,8 @@ PARAMETERS: dict[str, str] = {
 
 OPTIONS: dict[str, str] = {
     "check_inputs": (
-        "Whether a request with images, audio or video is refused before it is sent where the model, by the catalog at "
-        "hand, takes none. True unless set."
+        "Whether a request with images, audio or video is refused before it is sent where the model, by the gateway's "
+        "list, takes none. Such a request has the list fetched, where nothing at hand knows the model. True unless set."
     ),
     "fallback_models": (
         "Models to ask, in this order, when the one before fails: the provider behind it, an overload, a retired "

@@ -392,7 +392,8 @@ async def test_a_dict_of_a_call_is_a_dict(ask: Any, llm: KiloCode, gateway: Loca
     with pytest.raises(ConfigurationError, match=f"{name} must be a dict.*got str") as caught:
         await ask(llm, **{name: "secret-1"})
     assert "secret-1" not in str(caught.value)
-    with pytest.raises(ConfigurationError, match=f"{name} must be a dict.*got int"):
+    words = "use default_headers" if name == "extra_headers" else f"{name} must be a dict.*got int"
+    with pytest.raises(ConfigurationError, match=words):
         KiloCode(additional_kwargs={name: 3})
     assert gateway.chat_requests == []
 
