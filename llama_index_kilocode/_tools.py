@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from llama_index.core.bridge.pydantic_core import pydantic_core
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata
 
+from kilocode_gateway.wire import schemas
 from llama_index_kilocode._replies import only_first_call
 from llama_index_kilocode._structured import StructuredOutput
 
@@ -206,10 +206,8 @@ def _tool_choice(choice: str | dict[str, Any] | None, *, required: bool) -> str 
 
 
 def _strict(spec: dict[str, Any]) -> dict[str, Any]:
-    spec = copy.deepcopy(spec)
-    spec["function"]["strict"] = True
-    spec["function"]["parameters"]["additionalProperties"] = False
-    return spec
+    function = spec["function"]
+    return {**spec, "function": {**function, "strict": True, "parameters": schemas.strict(function["parameters"])}}
 
 
 def _first_calls(responses: ChatResponseGen) -> Generator[ChatResponse, None, None]:
