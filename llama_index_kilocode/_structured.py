@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
 from llama_index.core.types import PydanticProgramMode
 
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.options import CallOptions
+from kilocode_gateway.wire import schemas
 from llama_index_kilocode._base import GatewayLLM
 from llama_index_kilocode._events import is_heard, predictions
 from llama_index_kilocode._objects import Partial, Wanted
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.bridge.pydantic import BaseModel
     from llama_index.core.prompts import BasePromptTemplate
+
+    from kilocode_gateway.models import ModelInfo
 
 _NOT_ASKED_AGAIN = ("tool_required", "allow_parallel_tool_calls", "verbose")
 
@@ -36,33 +41,83 @@ class StructuredOutput(GatewayLLM):
     """Structured output of `KiloCode`; see there."""
 
     def _ask(
-        self,
-        wanted: Wanted,
-        prompt: BasePromptTemplate,
-        kwargs: dict[str, Any] | None,
-        args: dict[str, Any],
+        self, wanted: Wanted, prompt: BasePromptTemplate, given: dict[str, Any] | None, args: dict[str, Any]
     ) -> Ask:
         """Decide how the object is asked for: by a required tool call, else by schema, else by an instruction."""
-        messages = self._extend_messages(prompt.format_messages(llm=self, **args))
-        kwargs = {name: value for name, value in (kwargs or {}).items() if name not in _NOT_ASKED_AGAIN}
-        if self._by_tool():
-            choice = kwargs.pop("tool_choice", None) or "required"
-            return Ask(messages, {**kwargs, "tools": [wanted.tool()], "tool_choice": choice})
-        kwargs.pop("tool_choice", None)
-        info = self._info()
-        if self.should_use_structured_outputs or (info is not None and info.supports_structured_output):
+        kwargs = _settings(given)
+        models = self._models(kwargs)
+        catalog = None
+        if self._method_set(models) is None:
+            at_hand = Catalog.at_hand(self._config())
+            catalog = self._look(next((model for model in models if model not in at_hand), None))
+        return self._asked_by(self._method(models, catalog), wanted, self._messages(prompt, args), kwargs)
+
+    async def _aask(
+        self, wanted: Wanted, prompt: BasePromptTemplate, given: dict[str, Any] | None, args: dict[str, Any]
+    ) -> Ask:
+        """Do what `_ask` does, without blocking the event loop; it waits for the catalog only where nothing is at hand.
+
+        A wrong guess would be paid for.
+        """
+        kwargs = _settings(given)
+        models = self._models(kwargs)
+        catalog = None
+        if self._method_set(models) is None:
+            catalog = self._look(None)
+            if any(model not in catalog for model in models):
+                client = self._link.http_async_client
+                catalog = await Catalog.adiscover(config=self._config(), http_async_client=client)
+        return self._asked_by(self._method(models, catalog), wanted, self._messages(prompt, args), kwargs)
+
+    def _messages(self, prompt: BasePromptTemplate, args: dict[str, Any]) -> list[ChatMessage]:
+        return self._extend_messages(prompt.format_messages(llm=self, **args))
+
+    def _models(self, call: dict[str, Any]) -> list[str]:
+        """List the models that may answer: the one that is asked, and those that may stand in for it."""
+        options = CallOptions.read({"fallback_models": self._asked("fallback_models", call)})
+        return [self._asked("model", call), *options.fallback_models]
+
+    def _method_set(self, models: list[str]) -> schemas.Method | None:
+        """Give the method where the user's settings say it all, and the catalog is of no use."""
+        if self.pydantic_program_mode == PydanticProgramMode.FUNCTION:
+            return "function_calling"
+        if self.should_use_structured_outputs:
+            return "json_schema"
+        alone = models == [self._asked("model")] and self.pydantic_program_mode == PydanticProgramMode.DEFAULT
+        return "function_calling" if alone and self.is_function_calling_model else None
+
+    def _method(self, models: list[str], catalog: Catalog | None) -> schemas.Method | None:
+        """Choose the best method that all the models know; None where there is none."""
+        if catalog is None:
+            return self._method_set(models)
+        return schemas.method_for(self._known_by(model, catalog.get(model)) for model in models)
+
+    def _known_by(self, model: str, info: ModelInfo | None) -> tuple[schemas.Method, ...]:
+        is_unknown = info is None or not info.supported_parameters
+        methods = schemas.methods_of(info)
+        calls_tools = "function_calling" in methods
+        if self.is_function_calling_model is not None and (is_unknown or model == self._asked("model")):
+            calls_tools = self.is_function_calling_model
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            calls_tools = False
+        if is_unknown and not calls_tools:
+            return ()
+        others = tuple(method for method in methods if method != "function_calling")
+        return ("function_calling", *others) if calls_tools else others
+
+    @staticmethod
+    def _asked_by(
+        method: schemas.Method | None, wanted: Wanted, messages: list[ChatMessage], kwargs: dict[str, Any]
+    ) -> Ask:
+        choice = kwargs.pop("tool_choice", None)
+        if method == "function_calling":
+            return Ask(messages, {**kwargs, "tools": [wanted.tool()], "tool_choice": choice or "required"})
+        if method == "json_schema":
             kwargs.setdefault("response_format", wanted.response_format())
             return Ask(messages, kwargs)
-        if info is not None and "response_format" in info.supported_parameters:
+        if method == "json_mode":
             kwargs.setdefault("response_format", {"type": "json_object"})
         return Ask(wanted.instructed(messages), kwargs)
-
-    def _by_tool(self) -> bool:
-        if self.pydantic_program_mode == PydanticProgramMode.FUNCTION:
-            return True
-        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT or self.should_use_structured_outputs:
-            return False
-        return bool(self.metadata.is_function_calling_model)
 
     def structured_predict(
         self,
@@ -99,7 +154,7 @@ class StructuredOutput(GatewayLLM):
         """Do what `structured_predict` does, without blocking the event loop."""
         wanted = Wanted(output_cls, strict=self.strict)
         _started(output_cls, prompt, prompt_args)
-        ask = self._ask(wanted, prompt, llm_kwargs, prompt_args)
+        ask = await self._aask(wanted, prompt, llm_kwargs, prompt_args)
         return _ended(wanted.read(await self.achat(ask.messages, **ask.kwargs)))
 
     def stream_structured_predict(
@@ -154,7 +209,7 @@ class StructuredOutput(GatewayLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
         wanted = Wanted(output_cls, strict=self.strict)
-        ask = self._ask(wanted, prompt, llm_kwargs, prompt_args)
+        ask = await self._aask(wanted, prompt, llm_kwargs, prompt_args)
 
         async def pieces() -> AsyncGenerator[Any, None]:
             partial, response, made = Partial(wanted), None, None
@@ -167,6 +222,10 @@ class StructuredOutput(GatewayLLM):
                 yield whole
 
         return pieces()
+
+
+def _settings(given: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in (given or {}).items() if name not in _NOT_ASKED_AGAIN}
 
 
 def _started(output_cls: type[BaseModel], prompt: BasePromptTemplate, args: dict[str, Any]) -> None:
