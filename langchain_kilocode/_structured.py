@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.wire import schemas
-from kilocode_gateway.wire.json_text import json_in, misfit
+from kilocode_gateway.wire.json_text import arguments_in, json_in, misfit
 from langchain_kilocode._messages import RAW_ARGUMENTS
 from langchain_kilocode.errors import AnswerRefusedError, AnswerTruncatedError, StructuredOutputError
 
@@ -341,9 +341,9 @@ def _wrong(error: Exception) -> list[dict[str, Any]]:
 def _answer_text(message: AIMessage) -> str:
     raw = message.additional_kwargs.get(RAW_ARGUMENTS)
     if raw:
-        return str(next(iter(raw.values())))
+        return arguments_in(str(next(iter(raw.values()))))
     if message.tool_calls:
         return json.dumps(message.tool_calls[0]["args"], ensure_ascii=False)
     if message.invalid_tool_calls:
-        return message.invalid_tool_calls[0]["args"] or ""
+        return arguments_in(message.invalid_tool_calls[0]["args"] or "")
     return str(message.text)

@@ -14,7 +14,7 @@ from llama_index.core.program.utils import create_flexible_model
 from kilocode_gateway.errors import ConfigurationError, MalformedReplyError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.wire import schemas
-from kilocode_gateway.wire.json_text import json_in, misfit
+from kilocode_gateway.wire.json_text import arguments_in, json_in, misfit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,5 +159,5 @@ def _payload(response: ChatResponse) -> str:
     """Give the JSON text in which the object stands: the arguments of the first tool call, else the answer's text."""
     calls = response.message.additional_kwargs.get("tool_calls")
     if calls:
-        return str(calls[0]["function"]["arguments"]) or "{}"
+        return arguments_in(str(calls[0]["function"]["arguments"]))
     return json_in(response.message.content or "")

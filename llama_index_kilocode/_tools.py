@@ -12,6 +12,7 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata
 
 from kilocode_gateway.wire import schemas
+from kilocode_gateway.wire.json_text import arguments_in
 from llama_index_kilocode._replies import only_first_call
 from llama_index_kilocode._structured import StructuredOutput
 
@@ -170,9 +171,7 @@ def _arguments(given: Any) -> dict[str, Any] | None:
     """Read a call's whole arguments; None if they are no object. No text and `null` stand for no arguments."""
     if isinstance(given, str):
         try:
-            given = (
-                json.loads(given, strict=False) if given.strip() else {}
-            )  # some models leave line breaks as they are
+            given = json.loads(arguments_in(given), strict=False)  # some models leave line breaks as they are
         except (ValueError, RecursionError):
             return None
     return dict(given or {}) if given is None or isinstance(given, dict) else None

@@ -189,3 +189,22 @@ def test_a_ready_made_tool_stays_as_it_was_given(model: Any) -> None:
     tool = {"type": "function", "function": {"name": "a.b", "parameters": {"type": "object", "properties": {}}}}
     model.with_structured_output(tool)
     assert tool["function"] == {"name": "a.b", "parameters": {"type": "object", "properties": {}}}
+
+
+class Wish(BaseModel):
+    """A wish that may be empty."""
+
+    text: str = "none"
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "null"])
+async def test_a_call_without_arguments_is_an_object_of_defaults(
+    ask: Any, model: Any, gateway: Any, arguments: str
+) -> None:
+    gateway.script(Reply.text("", tool_calls=[{"id": "a", "name": "Wish", "arguments": arguments}]))
+    assert await _run(ask, model.with_structured_output(Wish, method="function_calling")) == Wish()
+
+
+async def test_thoughts_in_the_text_are_no_answer(ask: Any, model: Any, gateway: Any) -> None:
+    gateway.script(Reply.text('<think>Is it {"text": "no"}?</think>\n{"text": "yes"}'))
+    assert await _run(ask, model.with_structured_output(Wish, method="json_schema")) == Wish(text="yes")
