@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictInProgressEvent,
+    LLMStructuredPredictStartEvent,
+)
 from llama_index.core.types import PydanticProgramMode
 
+from kilocode_gateway import usage
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.wire import schemas
 from llama_index_kilocode._base import GatewayLLM
 from llama_index_kilocode._events import is_heard, predictions
 from llama_index_kilocode._objects import Partial, Wanted
+from llama_index_kilocode._structured_llm import OF_THE_FRAMEWORK, Noting, StructuredKiloCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
@@ -24,8 +30,6 @@ if TYPE_CHECKING:
     from llama_index.core.prompts import BasePromptTemplate
 
     from kilocode_gateway.models import ModelInfo
-
-_NOT_ASKED_AGAIN = ("tool_required", "allow_parallel_tool_calls", "verbose")
 
 
 @dataclass(slots=True)
@@ -142,7 +146,9 @@ class StructuredOutput(GatewayLLM):
         wanted = Wanted(output_cls, strict=self.strict)
         _started(output_cls, prompt, prompt_args)
         ask = self._ask(wanted, prompt, llm_kwargs, prompt_args)
-        return _ended(wanted.read(self.chat(ask.messages, **ask.kwargs)))
+        response = self.chat(ask.messages, **ask.kwargs)
+        Noting.note(llm_kwargs, response)
+        return _ended(wanted.read(response))
 
     async def astructured_predict(
         self,
@@ -155,7 +161,9 @@ class StructuredOutput(GatewayLLM):
         wanted = Wanted(output_cls, strict=self.strict)
         _started(output_cls, prompt, prompt_args)
         ask = await self._aask(wanted, prompt, llm_kwargs, prompt_args)
-        return _ended(wanted.read(await self.achat(ask.messages, **ask.kwargs)))
+        response = await self.achat(ask.messages, **ask.kwargs)
+        Noting.note(llm_kwargs, response)
+        return _ended(wanted.read(response))
 
     def stream_structured_predict(
         self,
@@ -165,10 +173,8 @@ class StructuredOutput(GatewayLLM):
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
         """Ask for an object of a class, and give it as it grows; the last one is whole."""
-        if is_heard(predictions):
-            told = super().stream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-            return cast("Generator[Any, None, None]", told)
-        return self._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        objects = self._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        return _told(objects, (output_cls, prompt, prompt_args)) if is_heard(predictions) else objects
 
     async def astream_structured_predict(
         self,
@@ -178,10 +184,8 @@ class StructuredOutput(GatewayLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
         """Do what `stream_structured_predict` does, without blocking the event loop."""
-        if is_heard(predictions):
-            told = await super().astream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-            return cast("AsyncGenerator[Any, None]", told)
-        return await self._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        objects = await self._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        return _atold(objects, (output_cls, prompt, prompt_args)) if is_heard(predictions) else objects
 
     def _structured_stream_call(
         self,
@@ -190,16 +194,25 @@ class StructuredOutput(GatewayLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
-        wanted = Wanted(output_cls, strict=self.strict)
-        ask = self._ask(wanted, prompt, llm_kwargs, prompt_args)
-        partial, response, made = Partial(wanted), None, None
-        with closing(self.stream_chat(ask.messages, **ask.kwargs)) as responses:
-            for response in responses:
-                if (new := partial.read(response)) is not None:
-                    made = new
-                    yield made
-        if response is not None and (whole := wanted.read(response)) != made:
-            yield whole
+        wanted, asked_in = Wanted(output_cls, strict=self.strict), usage.active()
+
+        def pieces() -> Generator[Any, None, None]:
+            ask = self._ask(wanted, prompt, llm_kwargs, prompt_args)
+            partial, response, made = Partial(wanted), None, None
+            with usage.counting_in(asked_in):
+                responses = self.stream_chat(ask.messages, **ask.kwargs)
+            with closing(responses):
+                for response in responses:
+                    if (new := partial.read(response)) is not None:
+                        made = new
+                        yield made
+            if response is None:
+                return
+            Noting.note(llm_kwargs, response)
+            if (whole := wanted.read(response)) != made:
+                yield whole
+
+        return pieces()
 
     async def _structured_astream_call(
         self,
@@ -208,32 +221,60 @@ class StructuredOutput(GatewayLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
-        wanted = Wanted(output_cls, strict=self.strict)
-        ask = await self._aask(wanted, prompt, llm_kwargs, prompt_args)
+        wanted, asked_in = Wanted(output_cls, strict=self.strict), usage.active()
 
         async def pieces() -> AsyncGenerator[Any, None]:
+            ask = await self._aask(wanted, prompt, llm_kwargs, prompt_args)
             partial, response, made = Partial(wanted), None, None
-            async with aclosing(await self.astream_chat(ask.messages, **ask.kwargs)) as responses:
+            with usage.counting_in(asked_in):
+                responses = await self.astream_chat(ask.messages, **ask.kwargs)
+            async with aclosing(responses):
                 async for response in responses:
                     if (new := partial.read(response)) is not None:
                         made = new
                         yield made
-            if response is not None and (whole := wanted.read(response)) != made:
+            if response is None:
+                return
+            Noting.note(llm_kwargs, response)
+            if (whole := wanted.read(response)) != made:
                 yield whole
 
         return pieces()
 
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredKiloCode:
+        """Give an LLM whose answers are objects of a class: each response's `raw`, with usage and cost beside it."""
+        return StructuredKiloCode(llm=self, output_cls=output_cls, **kwargs)
+
 
 def _settings(given: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (given or {}).items() if name not in _NOT_ASKED_AGAIN}
+    return {name: value for name, value in (given or {}).items() if name not in OF_THE_FRAMEWORK}
 
 
 def _started(output_cls: type[BaseModel], prompt: BasePromptTemplate, args: dict[str, Any]) -> None:
-    predictions.event(
-        LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=args),
-    )
+    predictions.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=args))
 
 
 def _ended(result: Any) -> Any:
     predictions.event(LLMStructuredPredictEndEvent(output=result))
     return result
+
+
+def _told(objects: Generator[Any, None, None], asked: tuple[Any, Any, Any]) -> Generator[Any, None, None]:
+    """Give the objects, and tell of them what the framework tells."""
+    _started(*asked)
+    made = None
+    with closing(objects):
+        for made in objects:
+            predictions.event(LLMStructuredPredictInProgressEvent(output=made))
+            yield made
+    _ended(made)
+
+
+async def _atold(objects: AsyncGenerator[Any, None], asked: tuple[Any, Any, Any]) -> AsyncGenerator[Any, None]:
+    _started(*asked)
+    made = None
+    async with aclosing(objects):
+        async for made in objects:
+            predictions.event(LLMStructuredPredictInProgressEvent(output=made))
+            yield made
+    _ended(made)

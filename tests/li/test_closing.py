@@ -151,8 +151,7 @@ async def test_leaving_an_async_stream_closes_the_connection(
     assert await soon(lambda: bool(gateway.disconnects))
 
 
-# The framework's own StructuredLLM has the same fault, and no place in which to mend it.
-@pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "structured chat"])
+@pytest.mark.parametrize("kind", STREAMS)
 async def test_events_that_are_kept_keep_no_connection(
     make_llm: Any, gateway: LocalGateway, recorded: Keeper, kind: str
 ) -> None:
