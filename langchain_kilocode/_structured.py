@@ -17,11 +17,15 @@ from langchain_core.utils.json_schema import dereference_refs
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import TypeAdapter
 
-from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.wire import schemas
 from kilocode_gateway.wire.json_text import arguments_in, json_in, misfit
 from langchain_kilocode._messages import RAW_ARGUMENTS
-from langchain_kilocode.errors import AnswerRefusedError, AnswerTruncatedError, StructuredOutputError
+from langchain_kilocode.errors import (
+    AnswerRefusedError,
+    AnswerTruncatedError,
+    ConfigurationError,
+    StructuredOutputError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -48,9 +48,14 @@ def method_for(known: Iterable[Iterable[Method]]) -> Method | None:
     return next((method for method in METHODS if all(method in methods for methods in sets)), None)
 
 
+def clean_name(name: str) -> str:
+    """Give a class's or a function's name with the letters that upstreams take of a tool: no brackets, no dots."""
+    return _NO_NAME.sub("_", name)
+
+
 def tool_name(name: str) -> str:
-    """Give a name as upstreams take it: letters, digits, `_` and `-`, at most 64 of them."""
-    return _NO_NAME.sub("_", name)[:_LONGEST_NAME]
+    """Give a name for a schema, which nobody looks up by it: clean, and as long as upstreams take it."""
+    return clean_name(name)[:_LONGEST_NAME]
 
 
 class Shaped(NamedTuple):

@@ -102,6 +102,21 @@ async def test_no_response_mode_knows_the_answer_without_the_right_text(
     assert "green" not in said
 
 
+@pytest.mark.parametrize("way", ["sync", "async"])
+async def test_modes_that_pass_no_text_to_the_model(index: VectorStoreIndex, gateway: LocalGateway, way: str) -> None:
+    fact, question = next(iter(FACTS.items()))
+
+    async def ask(mode: Any) -> tuple[str, int]:
+        gateway.clear()
+        engine = index.as_query_engine(similarity_top_k=1, response_mode=mode)
+        return await answer(engine, question, way, streaming=False), len(gateway.chat_requests)
+
+    assert await ask(ResponseMode.CONTEXT_ONLY) == (fact, 0)
+    assert await ask(ResponseMode.NO_TEXT) == ("None", 0)  # the framework's word for no answer
+    said, requests = await ask(ResponseMode.GENERATION)
+    assert (requests, fact in str(gateway.chat_requests[0].json), "green" in said) == (1, False, False)
+
+
 async def answer(engine: Any, question: str, way: str, *, streaming: bool) -> str:
     if way == "sync":
         return str(engine.query(question))
