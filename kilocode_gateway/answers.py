@@ -16,11 +16,13 @@ from kilocode_gateway.errors import (
     StreamInterruptedError,
     TimeoutExceededError,
 )
+from kilocode_gateway.loops import forget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 
     from kilocode_gateway.error_texts import Context
+    from kilocode_gateway.loops import Listed, Unlisted
     from kilocode_gateway.policy import Deadline
 
 
@@ -116,12 +118,12 @@ class OpenAnswer:
 class AsyncOpenAnswer:
     """The async twin of `OpenAnswer`."""
 
-    __slots__ = ("_chunks", "_error", "_first", "_response", "context", "headers", "status")
+    __slots__ = ("_chunks", "_closing", "_error", "_first", "_response", "context", "headers", "status")
 
     def __init__(
         self,
         response: Any,
-        chunks: AsyncGenerator[bytes, None],
+        chunks: Listed[bytes] | Unlisted[bytes],
         first: bytes | None,
         context: Context,
         *,
@@ -134,6 +136,7 @@ class AsyncOpenAnswer:
         self._chunks = chunks
         self._first = first
         self._error = error
+        self._closing: asyncio.Task[None] | None = None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it arrives; raises as `OpenAnswer.chunks` does."""
@@ -176,10 +179,25 @@ class AsyncOpenAnswer:
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when bytes are left on it."""
-        with contextlib.suppress(RuntimeError):
-            # From the outside in; where another task is reading, closing the connection ends that.
-            await self._chunks.aclose()
-        await self._response.aclose()
+        if self._closing is None:
+            if self._response.is_closed:
+                forget(self)
+                return
+            # In a task of its own: an event loop that ends breaks off the generators that wait for it.
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        try:
+            with contextlib.suppress(RuntimeError):
+                # From the outside in; where another task is reading, closing the connection ends that.
+                await self._chunks.aclose()
+            await self._response.aclose()
+        except asyncio.CancelledError:
+            _cut(self._response)
+            raise
+        finally:
+            forget(self)
 
 
 class Watch:
@@ -219,6 +237,10 @@ def _hang_up(response: Any) -> None:
     if response.is_closed:
         # Its connection may be in use for another request by now.
         return
+    _cut(response)
+
+
+def _cut(response: Any) -> None:
     stream = response.extensions.get("network_stream")
     sock = stream.get_extra_info("socket") if stream is not None else None
     if sock is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from contextlib import aclosing, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from llama_index.core.instrumentation.events.llm import (
     LLMStructuredPredictEndEvent,
@@ -15,21 +17,50 @@ from llama_index.core.types import PydanticProgramMode
 
 from kilocode_gateway import usage
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.loops import Unlisted
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.wire import schemas
 from llama_index_kilocode._base import GatewayLLM
-from llama_index_kilocode._events import is_heard, predictions
+from llama_index_kilocode._events import is_heard, predictions, unveiled, veiled
 from llama_index_kilocode._objects import Partial, Wanted
 from llama_index_kilocode._structured_llm import OF_THE_FRAMEWORK, Noting, StructuredKiloCode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.bridge.pydantic import BaseModel
     from llama_index.core.prompts import BasePromptTemplate
 
     from kilocode_gateway.models import ModelInfo
+
+
+_P = ParamSpec("_P")
+_Object = TypeVar("_Object")
+
+
+def _discreet(predict: Callable[_P, _Object]) -> Callable[_P, _Object]:
+    """Make a way of predicting whose span holds no secret. The framework's has the arguments of what it wraps."""
+    spanned: Any = predictions.span(predict)
+
+    # What is copied along is the mark by which the framework knows that a method has its span.
+    if inspect.iscoroutinefunction(predict):
+
+        @functools.wraps(predict)
+        async def aouter(llm: Any, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any) -> Any:
+            return await spanned.__get__(llm, type(llm))(output_cls, prompt, _unseen(llm_kwargs), **prompt_args)
+
+        return cast("Callable[_P, _Object]", aouter)
+
+    @functools.wraps(predict)
+    def outer(llm: Any, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any) -> Any:
+        return spanned.__get__(llm, type(llm))(output_cls, prompt, _unseen(llm_kwargs), **prompt_args)
+
+    return cast("Callable[_P, _Object]", outer)
+
+
+def _unseen(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    return settings if settings is None or isinstance(settings, Noting) else veiled(settings)
 
 
 @dataclass(slots=True)
@@ -123,6 +154,7 @@ class StructuredOutput(GatewayLLM):
             kwargs.setdefault("response_format", {"type": "json_object"})
         return Ask(wanted.instructed(messages), kwargs)
 
+    @_discreet
     def structured_predict(
         self,
         output_cls: type[BaseModel],
@@ -150,6 +182,7 @@ class StructuredOutput(GatewayLLM):
         Noting.note(llm_kwargs, response)
         return _ended(wanted.read(response))
 
+    @_discreet
     async def astructured_predict(
         self,
         output_cls: type[BaseModel],
@@ -165,6 +198,7 @@ class StructuredOutput(GatewayLLM):
         Noting.note(llm_kwargs, response)
         return _ended(wanted.read(response))
 
+    @_discreet
     def stream_structured_predict(
         self,
         output_cls: type[BaseModel],
@@ -176,6 +210,7 @@ class StructuredOutput(GatewayLLM):
         objects = self._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
         return _told(objects, (output_cls, prompt, prompt_args)) if is_heard(predictions) else objects
 
+    @_discreet
     async def astream_structured_predict(
         self,
         output_cls: type[BaseModel],
@@ -229,7 +264,7 @@ class StructuredOutput(GatewayLLM):
             with usage.counting_in(asked_in):
                 responses = await self.astream_chat(ask.messages, **ask.kwargs)
             async with aclosing(responses):
-                async for response in responses:
+                async for response in Unlisted(responses):
                     if (new := partial.read(response)) is not None:
                         made = new
                         yield made
@@ -247,7 +282,7 @@ class StructuredOutput(GatewayLLM):
 
 
 def _settings(given: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (given or {}).items() if name not in OF_THE_FRAMEWORK}
+    return {name: value for name, value in unveiled(given or {}).items() if name not in OF_THE_FRAMEWORK}
 
 
 def _started(output_cls: type[BaseModel], prompt: BasePromptTemplate, args: dict[str, Any]) -> None:
@@ -274,7 +309,7 @@ async def _atold(objects: AsyncGenerator[Any, None], asked: tuple[Any, Any, Any]
     _started(*asked)
     made = None
     async with aclosing(objects):
-        async for made in objects:
+        async for made in Unlisted(objects):
             predictions.event(LLMStructuredPredictInProgressEvent(output=made))
             yield made
     _ended(made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.generic_utils import achat_to_completion_decorator, chat_to_completion_decorator
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole
@@ -12,7 +12,8 @@ from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import ChatPromptTemplate
 
 from kilocode_gateway import usage
-from llama_index_kilocode._events import aclosed_together, begun, closed_together, noted_streams, unveiled, veiled
+from kilocode_gateway.loops import Unlisted
+from llama_index_kilocode._events import astreamed, awhole, begun, listened, streamed, unveiled, whole
 from llama_index_kilocode._messages import conversation
 from llama_index_kilocode._settings import check_request
 
@@ -51,50 +52,53 @@ class StructuredKiloCode(StructuredLLM):
     `raw` of a response is the object. The last one of a stream repeats the whole object and tells what was used.
     """
 
+    @listened
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation with an object."""
-        return cast("ChatResponse", self._told_chat(conversation(messages), **_veiled(kwargs)))
+        return whole(self, self._told_chat, self._chat, conversation(messages), kwargs)
 
+    @listened
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation with an object that grows."""
-        with noted_streams() as streams:
-            told = self._told_stream_chat(conversation(messages), **_veiled(kwargs))
-        return closed_together(told, streams)
+        return streamed(self, self._told_stream_chat, self._stream_chat, conversation(messages), kwargs)
 
+    @listened
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Do what `chat` does, without blocking the event loop."""
-        return cast("ChatResponse", await self._told_achat(conversation(messages), **_veiled(kwargs)))
+        return await awhole(self, self._told_achat, self._achat, conversation(messages), kwargs)
 
+    @listened
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Do what `stream_chat` does, without blocking the event loop."""
-        with noted_streams() as streams:
-            told = await self._told_astream_chat(conversation(messages), **_veiled(kwargs))
-        return aclosed_together(told, streams)
+        return await astreamed(self, self._told_astream_chat, self._astream_chat, conversation(messages), kwargs)
 
+    @listened
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a text with an object."""
-        return cast("CompletionResponse", self._told_complete(prompt, **_veiled(kwargs), **_given(formatted)))
+        call = {**kwargs, "formatted": True} if formatted else kwargs
+        return whole(self, self._told_complete, self._complete, prompt, call)
 
+    @listened
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Do what `complete` does, without blocking the event loop."""
-        told = await self._told_acomplete(prompt, **_veiled(kwargs), **_given(formatted))
-        return cast("CompletionResponse", told)
+        call = {**kwargs, "formatted": True} if formatted else kwargs
+        return await awhole(self, self._told_acomplete, self._acomplete, prompt, call)
 
-    @llm_chat_callback()
-    def _told_chat(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
-        call = Noting(unveiled(kwargs))
+    def _check_call(self, call: dict[str, Any]) -> None:
+        check_request({name: value for name, value in call.items() if name not in OF_THE_FRAMEWORK}, where="KiloCode")
+
+    def _chat(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
+        call = Noting(kwargs)
         output = self.llm.structured_predict(**self._asked(messages, call))
         return _response(output, call.facts)
 
-    @llm_chat_callback()
-    async def _told_achat(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
-        call = Noting(unveiled(kwargs))
+    async def _achat(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponse:
+        call = Noting(kwargs)
         output = await self.llm.astructured_predict(**self._asked(messages, call))
         return _response(output, call.facts)
 
-    @llm_chat_callback()
-    def _told_stream_chat(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        call, asked_in = Noting(unveiled(kwargs)), usage.active()
+    def _stream_chat(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+        call, asked_in = Noting(kwargs), usage.active()
 
         def pieces() -> ChatResponseGen:
             output = None
@@ -107,42 +111,36 @@ class StructuredKiloCode(StructuredLLM):
 
         return begun(pieces())
 
-    @llm_chat_callback()
-    async def _told_astream_chat(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        call, asked_in = Noting(unveiled(kwargs)), usage.active()
+    async def _astream_chat(self, messages: list[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+        call, asked_in = Noting(kwargs), usage.active()
 
         async def pieces() -> ChatResponseAsyncGen:
             output = None
             with usage.counting_in(asked_in):
                 objects = await self.llm.astream_structured_predict(**self._asked(messages, call))
             async with aclosing(objects):
-                async for output in objects:
+                async for output in Unlisted(objects):
                     yield _response(output, {})
             yield _response(output, call.facts)
 
         return begun(pieces())
 
-    @llm_completion_callback()
-    def _told_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002 - the base does not look at it either
+    def _complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002 - the base does not look at it either
         return chat_to_completion_decorator(self.chat)(prompt, **unveiled(kwargs))
 
-    @llm_completion_callback()
-    async def _told_acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002
+    async def _acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002
         return await achat_to_completion_decorator(self.achat)(prompt, **unveiled(kwargs))
+
+    _told_chat = llm_chat_callback()(_chat)
+    _told_achat = llm_chat_callback()(_achat)
+    _told_stream_chat = llm_chat_callback()(_stream_chat)
+    _told_astream_chat = llm_chat_callback()(_astream_chat)
+    _told_complete = llm_completion_callback()(_complete)
+    _told_acomplete = llm_completion_callback()(_acomplete)
 
     def _asked(self, messages: list[ChatMessage], call: Noting) -> dict[str, Any]:
         prompt = ChatPromptTemplate(message_templates=messages)
         return {"output_cls": self.output_cls, "prompt": prompt, "llm_kwargs": call}
-
-
-def _veiled(call: dict[str, Any]) -> dict[str, Any]:
-    """Give the settings of a call as listeners may see them, once their names are known to be right."""
-    check_request({name: value for name, value in call.items() if name not in OF_THE_FRAMEWORK}, where="KiloCode")
-    return veiled(call)
-
-
-def _given(formatted: bool) -> dict[str, bool]:
-    return {"formatted": True} if formatted else {}
 
 
 def _response(output: Any, facts: dict[str, Any]) -> ChatResponse:

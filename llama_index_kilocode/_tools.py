@@ -11,6 +11,7 @@ from llama_index.core.bridge.pydantic_core import pydantic_core
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata
 
+from kilocode_gateway.loops import Unlisted
 from kilocode_gateway.wire import schemas
 from kilocode_gateway.wire.json_text import arguments_in
 from llama_index_kilocode._replies import only_first_call
@@ -217,5 +218,5 @@ def _first_calls(responses: ChatResponseGen) -> Generator[ChatResponse, None, No
 
 async def _afirst_calls(responses: ChatResponseAsyncGen) -> AsyncGenerator[ChatResponse, None]:
     async with aclosing(responses):
-        async for response in responses:
+        async for response in Unlisted(responses):
             yield only_first_call(response)

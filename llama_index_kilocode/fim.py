@@ -10,17 +10,19 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.callbacks import llm_completion_callback
 from llama_index.core.llms.llm import LLM
 
+from kilocode_gateway import usage
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
-from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
+from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, check_prompt, fim_body
 from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW, Link
+from llama_index_kilocode._events import astreamed, awhole, begun, listened, streamed, whole
 from llama_index_kilocode._replies import facts
 from llama_index_kilocode._settings import check_few, put_together
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from llama_index.core.base.llms.types import ChatMessage, CompletionResponseAsyncGen, CompletionResponseGen
     from llama_index.core.callbacks import CallbackManager
@@ -235,7 +237,7 @@ class KiloCodeFIM(LLM):
             model_name=self.model,
         )
 
-    @llm_completion_callback()
+    @listened
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Fill the gap after a text.
 
@@ -249,46 +251,70 @@ class KiloCodeFIM(LLM):
             KiloCodeError: When the gateway refuses.
 
         """
-        transport, body = self._request(prompt, kwargs, formatted=formatted)
-        return _whole(transport.completions(body, path=FIM)[0])
+        return whole(self, self._told_fill, self._fill, self._prompt(prompt, formatted=formatted), kwargs)
 
-    @llm_completion_callback()
+    @listened
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Do what `complete` does, without blocking the event loop."""
-        transport, body = self._request(prompt, kwargs, formatted=formatted)
-        return _whole((await transport.acompletions(body, path=FIM))[0])
+        return await awhole(self, self._told_afill, self._afill, self._prompt(prompt, formatted=formatted), kwargs)
 
-    @llm_completion_callback()
+    @listened
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Fill the gap after a text piece by piece; the last piece carries usage and cost."""
-        transport, body = self._request(prompt, kwargs, formatted=formatted)
+        return streamed(self, self._told_stream, self._stream, self._prompt(prompt, formatted=formatted), kwargs)
 
-        def pieces() -> Generator[CompletionResponse, None, None]:
+    @listened
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Do what `stream_complete` does, without blocking the event loop."""
+        asked = self._prompt(prompt, formatted=formatted)
+        return await astreamed(self, self._told_astream, self._astream, asked, kwargs)
+
+    def _fill(self, prompt: str, **kwargs: Any) -> CompletionResponse:
+        transport, body = self._request(prompt, kwargs)
+        return _whole(transport.completions(body, path=FIM)[0])
+
+    async def _afill(self, prompt: str, **kwargs: Any) -> CompletionResponse:
+        transport, body = self._request(prompt, kwargs)
+        return _whole((await transport.acompletions(body, path=FIM))[0])
+
+    def _stream(self, prompt: str, **kwargs: Any) -> CompletionResponseGen:
+        transport, body = self._request(prompt, kwargs)
+        asked_in = usage.active()
+
+        def pieces() -> CompletionResponseGen:
             text = ""
-            with transport.stream(body, path=FIM) as stream:
+            with usage.counting_in(asked_in):
+                opened = transport.stream(body, path=FIM)
+            with opened as stream:
                 for piece in stream:
                     if piece.text:
                         text += piece.text
                         yield CompletionResponse(text=text, delta=piece.text, raw=piece.raw)
             yield _whole(stream.completion, delta="")
 
-        return pieces()
+        return begun(pieces())
 
-    @llm_completion_callback()
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
-        """Do what `stream_complete` does, without blocking the event loop."""
-        transport, body = self._request(prompt, kwargs, formatted=formatted)
+    async def _astream(self, prompt: str, **kwargs: Any) -> CompletionResponseAsyncGen:
+        transport, body = self._request(prompt, kwargs)
+        asked_in = usage.active()
 
-        async def pieces() -> AsyncGenerator[CompletionResponse, None]:
+        async def pieces() -> CompletionResponseAsyncGen:
             text = ""
-            async with await transport.astream(body, path=FIM) as stream:
+            with usage.counting_in(asked_in):
+                opened = await transport.astream(body, path=FIM)
+            async with opened as stream:
                 async for piece in stream:
                     if piece.text:
                         text += piece.text
                         yield CompletionResponse(text=text, delta=piece.text, raw=piece.raw)
             yield _whole(stream.completion, delta="")
 
-        return pieces()
+        return begun(pieces())
+
+    _told_fill = llm_completion_callback()(_fill)
+    _told_afill = llm_completion_callback()(_afill)
+    _told_stream = llm_completion_callback()(_stream)
+    _told_astream = llm_completion_callback()(_astream)
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Never:  # noqa: ARG002 - the base's signature
         """Refuse: these models hold no conversations.
@@ -311,12 +337,17 @@ class KiloCodeFIM(LLM):
         """Refuse, as `chat` does."""
         raise _no_chat("astream_chat")
 
-    def _request(self, prompt: str, call: dict[str, Any], *, formatted: bool) -> tuple[Transport, dict[str, Any]]:
-        """Build a request: the call's settings win over the fields."""
+    def _check_call(self, call: dict[str, Any]) -> None:
         fields = type(self).model_fields
         check_few(call, _PER_CALL, where="KiloCodeFIM", otherwise=_taken(_PER_CALL), of_the_model=fields)
-        if not formatted and self.completion_to_prompt is not None:
-            prompt = self.completion_to_prompt(prompt)
+
+    def _prompt(self, prompt: str, *, formatted: bool) -> str:
+        check_prompt(prompt)
+        shape = None if formatted else self.completion_to_prompt
+        return prompt if shape is None else shape(prompt)
+
+    def _request(self, prompt: str, call: dict[str, Any]) -> tuple[Transport, dict[str, Any]]:
+        """Build a request: the call's settings win over the fields."""
         settings = put_together(
             {name: getattr(self, name) for name in ("model", *_SETTINGS)},
             {name: value for name, value in call.items() if name != "timeout"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
@@ -17,16 +17,17 @@ from kilocode_gateway import usage
 from kilocode_gateway.errors import ConfigurationError
 from llama_index_kilocode._events import (
     aclosed_together,
-    await_turn,
+    astreamed,
+    awhole,
     begun,
     closed_together,
-    is_watched,
-    noted_streams,
-    veiled,
-    wait_for_turn,
+    listened,
+    streamed,
+    whole,
 )
 from llama_index_kilocode._messages import conversation
 from llama_index_kilocode._replies import StreamedChat, chat_response
+from llama_index_kilocode._settings import check_request
 from llama_index_kilocode._tools import ToolCalling
 
 if TYPE_CHECKING:
@@ -228,80 +229,61 @@ class KiloCode(ToolCalling):
         """Give the name by which events and `to_dict` call this class."""
         return "KiloCode"
 
-    # The base's own versions read `metadata` first, which may wait for the catalog. Where nobody listens, the events
-    # are left out as well: they validate the whole history, and again for every piece of a stream.
+    # The base's own versions read `metadata` first, which may wait for the catalog.
 
+    @listened
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation. Settings in `kwargs` hold for this call."""
-        messages = conversation(messages)
-        if is_watched(self):
-            return cast("ChatResponse", super(OpenAILike, self).chat(messages, **veiled(kwargs)))
-        wait_for_turn(self)
-        return self._chat(messages, **kwargs)
+        return whole(self, super(OpenAILike, self).chat, self._chat, conversation(messages), kwargs)
 
+    @listened
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last piece carries usage and cost."""
-        messages = conversation(messages)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = super(OpenAILike, self).stream_chat(messages, **veiled(kwargs))
-            return closed_together(told, streams)
-        wait_for_turn(self)
-        return self._stream_chat(messages, **kwargs)
+        return streamed(self, super(OpenAILike, self).stream_chat, self._stream_chat, conversation(messages), kwargs)
 
+    @listened
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Do what `chat` does, without blocking the event loop."""
-        messages = conversation(messages)
-        if is_watched(self):
-            return cast("ChatResponse", await super(OpenAILike, self).achat(messages, **veiled(kwargs)))
-        await await_turn(self)
-        return await self._achat(messages, **kwargs)
+        return await awhole(self, super(OpenAILike, self).achat, self._achat, conversation(messages), kwargs)
 
+    @listened
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Do what `stream_chat` does, without blocking the event loop."""
-        messages = conversation(messages)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = await super(OpenAILike, self).astream_chat(messages, **veiled(kwargs))
-            return aclosed_together(told, streams)
-        await await_turn(self)
-        return await self._astream_chat(messages, **kwargs)
+        told = super(OpenAILike, self).astream_chat
+        return await astreamed(self, told, self._astream_chat, conversation(messages), kwargs)
 
+    @listened
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a text. Settings in `kwargs` hold for this call."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            return cast("CompletionResponse", super(OpenAILike, self).complete(prompt, **veiled(kwargs)))
-        wait_for_turn(self)
-        return chat_to_completion_decorator(self._chat)(prompt, **kwargs)
+        alone = chat_to_completion_decorator(self._chat)
+        return whole(self, super(OpenAILike, self).complete, alone, self._prompt(prompt, formatted=formatted), kwargs)
 
+    @listened
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Answer a text piece by piece; the last piece carries usage and cost."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = super(OpenAILike, self).stream_complete(prompt, **veiled(kwargs))
-            return closed_together(told, streams)
-        wait_for_turn(self)
+        told, prompt = super(OpenAILike, self).stream_complete, self._prompt(prompt, formatted=formatted)
+        return streamed(self, told, self._completion_pieces, prompt, kwargs)
+
+    @listened
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Do what `complete` does, without blocking the event loop."""
+        told, prompt = super(OpenAILike, self).acomplete, self._prompt(prompt, formatted=formatted)
+        return await awhole(self, told, achat_to_completion_decorator(self._achat), prompt, kwargs)
+
+    @listened
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Do what `stream_complete` does, without blocking the event loop."""
+        told, prompt = super(OpenAILike, self).astream_complete, self._prompt(prompt, formatted=formatted)
+        return await astreamed(self, told, self._acompletion_pieces, prompt, kwargs)
+
+    def _check_call(self, call: dict[str, Any]) -> None:
+        check_request({name: value for name, value in call.items() if name != "use_chat_completions"}, where="KiloCode")
+
+    def _completion_pieces(self, prompt: str, **kwargs: Any) -> CompletionResponseGen:
         pieces = self._stream_chat(prompt_to_messages(prompt), **kwargs)
         return closed_together(stream_chat_response_to_completion_response(pieces), [pieces])
 
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Do what `complete` does, without blocking the event loop."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            return cast("CompletionResponse", await super(OpenAILike, self).acomplete(prompt, **veiled(kwargs)))
-        await await_turn(self)
-        return await achat_to_completion_decorator(self._achat)(prompt, **kwargs)
-
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
-        """Do what `stream_complete` does, without blocking the event loop."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = await super(OpenAILike, self).astream_complete(prompt, **veiled(kwargs))
-            return aclosed_together(told, streams)
-        await await_turn(self)
+    async def _acompletion_pieces(self, prompt: str, **kwargs: Any) -> CompletionResponseAsyncGen:
         pieces = await self._astream_chat(prompt_to_messages(prompt), **kwargs)
         return aclosed_together(astream_chat_response_to_completion_response(pieces), [pieces])
 

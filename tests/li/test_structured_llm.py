@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
+from llama_index.core.instrumentation import get_dispatcher
+from llama_index.core.instrumentation.span_handlers.null import NullSpanHandler
 from llama_index.core.llms import ChatMessage
 from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import PromptTemplate
@@ -18,7 +20,7 @@ from kilocode_gateway.errors import ConfigurationError, MalformedReplyError, Unk
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from kilocode_gateway.local import LocalGateway
     from llama_index_kilocode import KiloCode
@@ -123,6 +125,52 @@ async def test_secrets_of_a_call_reach_no_listener(
     told = str([dict(event) for event in recorder.seen]) + str([pair[0].payload for pair in handler.get_event_pairs()])
     assert "X-Mine" in told
     assert "secret-1" not in told
+
+
+class Spans(NullSpanHandler):
+    """Writes the arguments of spans down."""
+
+    told: list[str] = []  # noqa: RUF012 - a field of pydantic's, copied for each
+
+    def span_enter(self, *args: Any, bound_args: Any = None, **kwargs: Any) -> None:
+        self.told.append(str(bound_args))
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    root, handler = get_dispatcher(), Spans()
+    before = list(root.span_handlers)
+    root.add_span_handler(handler)
+    yield handler
+    root.span_handlers = before
+
+
+PREDICTIONS = ["structured_predict", "astructured_predict", "stream_structured_predict", "astream_structured_predict"]
+
+
+async def test_secrets_of_a_call_are_in_no_span(ask: Any, llm: KiloCode, gateway: LocalGateway, spans: Spans) -> None:
+    gateway.script(reply())
+    await ask(llm.as_structured_llm(City), extra_headers={"X-Mine": "secret-1"})
+    assert gateway.chat_requests[-1].headers["x-mine"] == "secret-1"
+    assert "X-Mine" in str(spans.told)
+    assert "secret-1" not in str(spans.told)
+
+
+@pytest.mark.parametrize("method", PREDICTIONS)
+async def test_nor_in_those_of_a_prediction(llm: KiloCode, gateway: LocalGateway, spans: Spans, method: str) -> None:
+    gateway.script(reply())
+    settings = {"extra_headers": {"X-Mine": "secret-1"}}
+    answer = getattr(llm, method)(City, PromptTemplate("Hi."), llm_kwargs=settings)
+    if method.startswith("a"):
+        answer = await answer
+    if "astream" in method:
+        assert [one async for one in answer]
+    elif "stream" in method:
+        assert list(answer)
+    assert gateway.chat_requests[-1].headers["x-mine"] == "secret-1"
+    assert settings == {"extra_headers": {"X-Mine": "secret-1"}}
+    assert sum(method in told or "llm_kwargs" in told for told in spans.told) == 1
+    assert "secret-1" not in str(spans.told)
 
 
 @pytest.mark.parametrize("name", ["api_key", "openai_api_key", "default_headers", "headers", "apikey"])
