@@ -207,7 +207,7 @@ async def keep(pieces: Any) -> None:
 
 
 @pytest.mark.parametrize("how", [leave, close, keep])
-@pytest.mark.parametrize("kind", [kind for kind in ASYNC_STREAMS if kind != "structured chat"])
+@pytest.mark.parametrize("kind", ASYNC_STREAMS)
 def test_a_stream_left_as_the_last_act_is_closed_without_a_report(
     llm: Any, gateway: LocalGateway, caplog: pytest.LogCaptureFixture, kind: str, how: Any
 ) -> None:
