@@ -118,6 +118,31 @@ async def test_the_list_is_not_read_where_the_settings_say_it_all(
     assert len(gateway.requests) == 1
 
 
+@pytest.mark.parametrize("method", ["astructured_predict", "astream_structured_predict"])
+async def test_the_event_loop_runs_while_the_list_is_fetched(gateway: LocalGateway, method: str) -> None:
+    gateway.script(Reply.ordinary(delay=0.3), path="models")
+    gateway.script(Reply.text('{"x": 1}'), path="chat/completions")
+    llm = KiloCode("no/tools", api_key="test-key-1", api_base=gateway.base_url)
+
+    async def ask() -> Any:
+        answer = await getattr(llm, method)(Point, PROMPT)
+        return [one async for one in answer][-1] if "stream" in method else answer
+
+    task, ticks = asyncio.create_task(ask()), 0
+    while not task.done():
+        await asyncio.sleep(0.01)
+        ticks += not gateway.chat_requests
+    assert ticks > 5
+    assert task.result() == Point(x=1)
+
+
+async def test_a_plain_chat_never_asks_for_the_list(gateway: LocalGateway) -> None:
+    llm = KiloCode("no/tools", api_key="test-key-1", api_base=gateway.base_url)
+    await llm.acomplete("Hi.")
+    await asyncio.to_thread(llm.complete, "Hi.")
+    assert len(gateway.requests) == len(gateway.chat_requests) == 2
+
+
 def test_metadata_follows_additional_kwargs(gateway: LocalGateway) -> None:
     more = {"model": "no/tools", "max_tokens": 77}
     llm = KiloCode("small/model", api_base=gateway.base_url, max_tokens=500, additional_kwargs=more)
