@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kilocode_gateway.config import GatewayConfig
-    from kilocode_gateway.models import ModelInfo
     from kilocode_gateway.transport import Transport
 
 _LOG_PROBS = {"logprobs", "top_logprobs"}
@@ -151,7 +150,7 @@ class GatewayLLM(Checked, OpenAILike):
         Inside a running event loop that happens in the background; only for a model that nothing at hand knows the
         first reading holds the loop up, for at most two seconds. `await llm.aload()` before avoids even that.
         """
-        return self._metadata(Catalog.look(self._config(), http_client=self._link.http_client, wanted=self.model))
+        return self._metadata(self._look(self._asked("model")))
 
     async def aload(self) -> None:
         """Fetch the gateway's model list, so that `metadata` is right from now on."""
@@ -162,22 +161,29 @@ class GatewayLLM(Checked, OpenAILike):
         return {"class_name": self.class_name(), **self._metadata(Catalog.at_hand(self._config())).model_dump()}
 
     def _metadata(self, catalog: Catalog) -> LLMMetadata:
-        info = catalog.get(self.model)
+        model, more = self._asked("model"), self.additional_kwargs
+        info = catalog.get(model)
         calls_tools = self.is_function_calling_model
         if calls_tools is None:
             calls_tools = info is None or info.supports_tools
         return LLMMetadata(
             context_window=self.context_window or (info and info.context_window) or FALLBACK_CONTEXT_WINDOW,
-            num_output=self.max_tokens or -1,
+            num_output=more.get("max_tokens", more.get("max_completion_tokens", self.max_tokens)) or -1,
             is_chat_model=True,
             is_function_calling_model=calls_tools,
-            model_name=self.model,
+            model_name=model,
             system_role=MessageRole.SYSTEM,
         )
 
-    def _info(self) -> ModelInfo | None:
-        """Give what is at hand of the model, without a request."""
-        return Catalog.at_hand(self._config()).get(self.model)
+    def _asked(self, name: str, call: Mapping[str, Any] | None = None) -> Any:
+        """Give a setting as a request would have it that begins now, of those that are no dicts."""
+        for layer in (call or {}, self.additional_kwargs):
+            if name in layer:
+                return layer[name]
+        return getattr(self, name)
+
+    def _look(self, wanted: str | None) -> Catalog:
+        return Catalog.look(self._config(), http_client=self._link.http_client, wanted=wanted)
 
     def _config(self) -> GatewayConfig:
         return self._link.config(self)

@@ -152,8 +152,7 @@ async def test_leaving_an_async_stream_closes_the_connection(
     assert await soon(lambda: bool(gateway.disconnects))
 
 
-# The framework's own StructuredLLM has the same fault, and no place in which to mend it.
-@pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "structured chat"])
+@pytest.mark.parametrize("kind", STREAMS)
 async def test_events_that_are_kept_keep_no_connection(
     make_llm: Any, gateway: LocalGateway, recorded: Keeper, kind: str
 ) -> None:
@@ -208,7 +207,7 @@ async def keep(pieces: Any) -> None:
 
 
 @pytest.mark.parametrize("how", [leave, close, keep])
-@pytest.mark.parametrize("kind", [kind for kind in ASYNC_STREAMS if kind != "structured chat"])
+@pytest.mark.parametrize("kind", ASYNC_STREAMS)
 def test_a_stream_left_as_the_last_act_is_closed_without_a_report(
     llm: Any, gateway: LocalGateway, caplog: pytest.LogCaptureFixture, kind: str, how: Any
 ) -> None:
