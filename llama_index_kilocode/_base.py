@@ -121,7 +121,7 @@ class GatewayLLM(Checked, OpenAILike):
 
     def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
         # Not the base's constructor: it would look for OPENAI_* in the environment.
-        self._fill(FunctionCallingLLM.__init__, {"model": model, **settings})
+        self._settle(FunctionCallingLLM.__init__, {"model": model, **settings})
         self._client = self._aclient = self._http_client = self._async_http_client = None
 
     def _read(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Checked(_Model):
         """Give settings as fields and HTTP clients, their names and values checked as far as pydantic does not."""
         raise NotImplementedError
 
-    def _fill(self, make: Callable[..., None], given: dict[str, Any]) -> None:
+    def _settle(self, make: Callable[..., None], given: dict[str, Any]) -> None:
         """Make the object of its settings.
 
         Raises:

@@ -167,6 +167,7 @@ def split(settings: dict[str, Any], fields: Iterable[str], kept: Mapping[str, An
         raise ConfigurationError(f"KiloCode: additional_kwargs must be a dict, got {type(given).__name__}.")
     if "additional_kwargs" in settings or rest:
         own = wire.merge(rest, given or {}) if "additional_kwargs" in settings else wire.put_together(kept or {}, rest)
+        own |= {name: None for name, value in (given or {}).items() if value is None}  # it takes a field out
         settings["additional_kwargs"] = own
         check_request(own, where="KiloCode(additional_kwargs=...)")
     return settings

@@ -140,7 +140,7 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
         model = model_name if model is None else model
         if model_name not in (DEFAULT_MODEL, model):
             raise ConfigurationError(f"Expected one model, got model_name={model_name!r} and model={model!r}.")
-        self._fill(BaseEmbedding.__init__, {"model_name": model, **settings})
+        self._settle(BaseEmbedding.__init__, {"model_name": model, **settings})
 
     def _read(self, given: dict[str, Any]) -> dict[str, Any]:
         given = {("model_name" if name == "model" else name): value for name, value in given.items()}

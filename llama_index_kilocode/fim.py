@@ -203,7 +203,7 @@ class KiloCodeFIM(Checked, LLM):
     _link: Link = PrivateAttr()
 
     def __init__(self, model: str = USUAL_MODEL, **settings: Unpack[KiloCodeFIMSettings]) -> None:
-        self._fill(LLM.__init__, {"model": model, **settings})
+        self._settle(LLM.__init__, {"model": model, **settings})
 
     def _read(self, given: dict[str, Any]) -> dict[str, Any]:
         given.pop("class_name", None)

@@ -38,7 +38,7 @@ async def test_the_call_wins(
         assert "reasoning_effort" not in gateway.last_request.json
 
 
-@pytest.mark.parametrize(("own", "later", "expected"), [row for row in BOTH_SPELLINGS if row[2]])
+@pytest.mark.parametrize(("own", "later", "expected"), BOTH_SPELLINGS)
 def test_additional_kwargs_win_over_fields(
     make_llm: Callable[..., KiloCode],
     gateway: LocalGateway,
