@@ -179,7 +179,7 @@ class AsyncOpenAnswer:
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when bytes are left on it."""
-        if self._closing is None:
+        if self._closing is None or self._closing.cancelled():
             if self._response.is_closed:
                 forget(self)
                 return

@@ -8,7 +8,6 @@ owner that closes it is begun unlisted, and one listed generator for each loop w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import types
 from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
@@ -127,9 +126,7 @@ class _Guard:
             if _guards.get(id(self.loop)) is self:
                 del _guards[id(self.loop)]
             while self.answers:
-                with contextlib.suppress(asyncio.CancelledError):
-                    # Its closing had begun, and was cancelled with everything else.
-                    await self.answers.pop().aclose()
+                await self.answers.pop().aclose()
 
 
 _guards: dict[int, _Guard] = {}
