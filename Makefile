@@ -37,8 +37,10 @@ format: .venv/lint.stamp ## Format the code and mend what ruff can mend
 bench: .venv/demo.stamp ## Measure, as ratios in one run, and print Markdown tables
 	$(BIN)/python benchmarks/catalog.py
 
-capabilities: .venv-peers/stamp ## Measure ChatKiloCode beside its peers, and write the table in tests/lc/README.md
-	.venv-peers/bin/python -m benchmarks.capabilities --into tests/lc/README.md
+capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models beside their peers, and write the tables in tests/lc and tests/li
+	.venv-peers/bin/python -m benchmarks.capabilities lc --into tests/lc/README.md
+	.venv-peers-li/newest/bin/python -m benchmarks.capabilities li --into tests/li/README.md \
+		--python OpenRouter=.venv-peers-li/openrouter/bin/python
 
 lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has moved in pyproject.toml
 	$(PIP) install --quiet 'uv>=0.9'
@@ -47,7 +49,7 @@ lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has move
 		--no-annotate --custom-compile-command 'make lowest' --output-file tests/lowest.txt pyproject.toml
 
 clean: ## Remove the environment and everything that was made
-	rm -rf .venv .venv-peers build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-peers .venv-peers-li build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough and can make environments.
@@ -88,4 +90,14 @@ clean: ## Remove the environment and everything that was made
 	$(BIN)/python -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venv-peers/bin/python -m pip install --quiet -e '.[langchain]' --group peers
+	@touch $@
+
+# The peer package for OpenRouter wants an older openai-like than the newest, so it has an environment for itself.
+.venv-peers-li/stamp: .venv/pip.stamp $(SOURCES)
+	for name in newest openrouter; do \
+		$(BIN)/python -m venv --clear .venv-peers-li/$$name && \
+		.venv-peers-li/$$name/bin/python -m pip install --quiet --upgrade 'pip>=25.1' || exit 1; \
+	done
+	.venv-peers-li/newest/bin/python -m pip install --quiet -e '.[llama-index]'
+	.venv-peers-li/openrouter/bin/python -m pip install --quiet -e '.[llama-index]' --group peers-llama-index
 	@touch $@

@@ -292,7 +292,8 @@ def extras(settings: Mapping[str, Any]) -> str:
     """Name further settings as a reader would write them."""
     told = [(name, value) for name, value in settings.items() if value is not UNSET]
     return " and ".join(
-        f"`{name}={value!r}`" if isinstance(value, (bool, str)) else f"`{name}`" for name, value in told
+        f"`{name}={value!r}`" if value is None or isinstance(value, (bool, str)) else f"`{name}`"
+        for name, value in told
     )
 
 

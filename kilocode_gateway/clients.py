@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import importlib
 import importlib.util
@@ -77,12 +78,31 @@ async def shared_async_client() -> Any:
         return entry[1]
     keeper = _keep(loop_id)
     client = await anext(keeper)
+    _close_with(loop, keeper)
     for other_id, (other, *_) in list(by_loop.items()):
         # A loop that was closed without being shut down in good order never told its client.
         if other.is_closed():
             by_loop.pop(other_id, None)
     by_loop[loop_id] = (loop, client, keeper)
     return client
+
+
+def _close_with(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[Any, None]) -> None:
+    """Close a loop's client also where the loop is closed without shutting its async generators down.
+
+    LlamaIndex does so for each sync call inside a running loop, as in a notebook.
+    """
+    close = loop.close
+
+    def close_both() -> None:
+        vars(loop).pop("close", None)
+        if not loop.is_running() and not loop.is_closed():
+            loop.run_until_complete(keeper.aclose())
+        close()
+
+    # A loop that is not written in Python lets nobody do this.
+    with contextlib.suppress(AttributeError):
+        loop.close = close_both  # type: ignore[method-assign]
 
 
 async def _keep(loop_id: int) -> AsyncGenerator[Any, None]:

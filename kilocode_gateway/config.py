@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import ipaddress
 import os
@@ -73,10 +74,18 @@ class KeyFunction(Secret):
         """Ask the function.
 
         Raises:
-            ConfigurationError: If it gives no string that can stand in a header.
+            ConfigurationError: If it fails, or gives no string that can stand in a header.
 
         """
-        given: Any = self.function()
+        try:
+            given: Any = self.function()
+        except Exception as exc:
+            # What it raised may hold a key, so its text stays with it.
+            msg = (
+                f"The function that was given as api_key failed with {type(exc).__name__}, so nothing was sent. "
+                "What it raised is this error's __cause__."
+            )
+            raise ConfigurationError(msg, retryable=True) from exc
         if inspect.iscoroutine(given):
             given.close()
         key, wrong = _secret(given)
@@ -163,6 +172,18 @@ class GatewayConfig:
     def identity(self) -> tuple[str, str | None]:
         """The address and the organization: what a model list belongs to."""
         return (self.base_url, self.organization_id)
+
+    def asker(self, headers: Mapping[str, str] | None = None) -> str:
+        """Give a short digest of who asks, by which caches keep answers apart; no key or header can be read from it.
+
+        Args:
+            headers: Further headers that go with each request.
+
+        A key function is not asked: its tokens change while the account stays.
+        """
+        key = "" if self.api_key is None or isinstance(self.api_key, KeyFunction) else self.api_key.reveal()
+        told = [key, *sorted(f"{name.lower()}: {value}" for name, value in (headers or {}).items())]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
     @property
     def is_default_origin(self) -> bool:

@@ -5,7 +5,6 @@ The list of `/models` holds none of them. Source of all that is said here of the
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from kilocode_gateway.discovery import FETCH_SECONDS, Memory, Slot, anonymous, c
 from kilocode_gateway.errors import ConfigurationError, MalformedReplyError
 from kilocode_gateway.model_map import UnknownModelError
 from kilocode_gateway.models import parse_model_ref
+from kilocode_gateway.tables import nearest
 
 if TYPE_CHECKING:
     from kilocode_gateway.http import Answer
@@ -191,7 +191,7 @@ class EmbeddingModels(Mapping[str, EmbeddingModelInfo]):
         info = self.get(reference)
         if info is not None:
             return info
-        near = difflib.get_close_matches(str(reference), [*self._infos, *self.aliases], n=3)
+        near = nearest(str(reference), [*self._infos, *self.aliases], 3)
         hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "`list(models)` gives the ids."
         msg = f"The list of embedding models (source: {self.source}) has no {reference!r}. {hint}"
         raise UnknownModelError(msg, nearest=near)

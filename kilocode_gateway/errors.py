@@ -207,3 +207,13 @@ def _all_subclasses(cls: type[KiloCodeError]) -> list[type[KiloCodeError]]:
 
 ERRORS: ErrorTable = {cls: cls for cls in _all_subclasses(KiloCodeError)}
 """The table that changes nothing."""
+
+
+def of_table(error: KiloCodeError, table: ErrorTable) -> KiloCodeError:
+    """Give the same error, with its cause, of the class that a table names in place of its own."""
+    kind = table.get(type(error), type(error))
+    if kind is type(error):
+        return error
+    other = kind(error.message, **error.facts())
+    other.__cause__ = error.__cause__
+    return other

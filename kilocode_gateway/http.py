@@ -83,7 +83,7 @@ async def aopen_answer(call: Call, policy: RetryPolicy, client: Any = None) -> A
 
 def _attempt(call: Call, client: Any) -> OpenAnswer | KiloCodeError:
     """Send once. The error is given back, not raised, so that it chains nothing that holds the request."""
-    client = shared_client() if client is None else _usable(client, is_async=False)
+    client = shared_client() if client is None else _usable(client, call, is_async=False)
     response, body, watch = None, bytearray(), None
     limits = StepLimits(call.timeouts, call.context.deadline)
     try:
@@ -129,7 +129,7 @@ async def _timed_attempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeE
 
 
 async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
-    client = await shared_async_client() if client is None else _usable(client, is_async=True)
+    client = await shared_async_client() if client is None else _usable(client, call, is_async=True)
     response, body = None, bytearray()
     try:
         response = await client.send(_request(client, call, call.timeouts), stream=True, follow_redirects=False)
@@ -161,18 +161,19 @@ def _request(client: Any, call: Call, timeouts: Mapping[str, float | None]) -> A
     )
 
 
-def _usable(client: Any, *, is_async: bool) -> Any:
+def _usable(client: Any, call: Call, *, is_async: bool) -> Any:
+    refused = call.context.errors.get(ConfigurationError, ConfigurationError)
     kind = f"{type(client).__module__}.{type(client).__qualname__}"
     if not all(hasattr(client, name) for name in ("send", "build_request", "is_closed")):
         msg = f"Expected a client of httpx or httpx2 as the HTTP client, got {kind}."
-        raise ConfigurationError(msg)
+        raise refused(msg)
     if hasattr(client, "aclose") is not is_async:
         wanted, other = ("http_async_client", "http_client") if is_async else ("http_client", "http_async_client")
         msg = f"Expected {'an async' if is_async else 'a sync'} client as {wanted}, got {kind}. Hand it in as {other}."
-        raise ConfigurationError(msg)
+        raise refused(msg)
     if client.is_closed:
         msg = f"The HTTP client that was handed in is closed ({kind}). Hand in an open one, or none."
-        raise ConfigurationError(msg)
+        raise refused(msg)
     return client
 
 

@@ -38,9 +38,11 @@ class OpenAIShaped(errors.KiloCodeError):
 
     @property
     def response(self) -> Any:
-        """The answer's status, safe headers and body."""
+        """The answer's status, safe headers and body; None where no answer came, or none with a status."""
+        if self.status is None:
+            return None
         headers = {name: value for name, value in self.headers.items() if name != "content-type"}
-        return _http_library().Response(self.status or 500, headers=headers, json=self.body, request=self.request)
+        return _http_library().Response(self.status, headers=headers, json=self.body, request=self.request)
 
 
 def _http_library() -> Any:

@@ -124,7 +124,7 @@ class AnswerDecoder:
         for chunk in rest:
             delta = self._read(chunk)
             if delta is not None:
-                self._opened.context.deadline.first_token_came()
+                # The bytes have ended, so no time limit can run out any more.
                 yield delta
         if not self.reader.is_complete and self._json is None:
             raise self._incomplete()

@@ -25,6 +25,7 @@ from kilocode_gateway.errors import (
     KiloCodeError,
     MalformedReplyError,
     ModelNotFoundError,
+    of_table,
 )
 from kilocode_gateway.fallbacks import another_may_help, told
 from kilocode_gateway.http import Call, aopen_answer, open_answer
@@ -238,7 +239,7 @@ class Transport:
         """Carry a plan out. An error of an answer that had begun to arrive is told to the plan like any other."""
         outcome: Any = None
         while True:
-            call, done = _advance(plan, outcome)
+            call, done = _advance(plan, outcome, self.errors)
             if call is None:
                 break
             outcome = open_answer(call, self._policy, self._client)
@@ -255,7 +256,7 @@ class Transport:
         """Do what `_run` does, without blocking the event loop."""
         outcome: Any = None
         while True:
-            call, done = _advance(plan, outcome)
+            call, done = _advance(plan, outcome, self.errors)
             if call is None:
                 break
             outcome = await aopen_answer(call, self._policy, self._async_client)
@@ -288,7 +289,8 @@ class Transport:
             try:
                 outcome = yield from self._ask(request, model)
             except KiloCodeError as exc:
-                raise exc.with_failed_models(failed) from None
+                exc.with_failed_models(failed)
+                raise
             if not request.may_fall_back or deadline.is_over or not another_may_help(outcome, begun=not stream):
                 break
             failed.append(told(outcome))
@@ -421,11 +423,13 @@ def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in headers.items() if name.lower() not in _OURS}
 
 
-def _advance(plan: _Plan, outcome: object) -> tuple[Call | None, Any]:
+def _advance(plan: _Plan, outcome: object, errors: ErrorTable) -> tuple[Call | None, Any]:
     try:
         return plan.send(outcome), None  # None begins the plan
     except StopIteration as end:
         return None, end.value
+    except ConfigurationError as exc:
+        return None, of_table(exc, errors)
 
 
 def _is_unknown(outcome: object) -> bool:

@@ -10,13 +10,13 @@ from langchain_core.messages import AIMessage  # noqa: TC002
 from langchain_core.runnables import Runnable  # noqa: TC002
 from langchain_core.tools import BaseTool
 
+from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.errors import ConfigurationError
 from langchain_kilocode import _structured
 from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._settings import check_call
-from langchain_kilocode._tools import to_choice, to_tool
-from langchain_kilocode.errors import as_langchain
+from langchain_kilocode._tools import to_choice, to_tools
+from langchain_kilocode.errors import ConfigurationError, told_to_langchain
 
 # Not for type checkers alone: `with_fallbacks` reads the methods' annotations, to see which give a runnable.
 ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -25,21 +25,22 @@ ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 class BindableChatModel(GatewayChatModel):
     """A chat model on the gateway that takes tools and schemas."""
 
+    @told_to_langchain
     def bind(self, **kwargs: Any) -> Any:
         """Give this model with request fields set for every call.
+
+        `metadata` is sent as the gateway's, although a call's own `metadata=` is LangChain's.
 
         Raises:
             UnknownSettingError: If a name is no request field.
 
         """
-        try:
-            check_call(self, kwargs)
-        except ConfigurationError as exc:
-            error = as_langchain(exc)
-        else:
-            return super().bind(**kwargs)
-        raise error
+        check_call(self, kwargs)
+        if (labels := kwargs.pop("metadata", None)) is not None:
+            kwargs["extra_body"] = wire.merge({"metadata": labels}, kwargs.get("extra_body") or {})
+        return super().bind(**kwargs)
 
+    @told_to_langchain
     def bind_tools(
         self,
         tools: Sequence[ToolLike],
@@ -63,11 +64,15 @@ class BindableChatModel(GatewayChatModel):
             response_format: A schema for answers that call no tool.
             kwargs: Further request fields.
 
+        Raises:
+            ConfigurationError: If a tool is nothing that a tool can be made of, or `tool_choice` is none of them.
+            UnknownSettingError: If a further name is no request field.
+
         """
         if response_format is not None:
             kwargs["response_format"] = _structured.response_format(response_format)
             strict = None
-        formatted = [to_tool(tool, strict) for tool in tools]
+        formatted = to_tools(tools, strict)
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         if tool_choice:
@@ -78,6 +83,7 @@ class BindableChatModel(GatewayChatModel):
         bound: Runnable[LanguageModelInput, AIMessage] = self.bind(**kwargs)
         return bound
 
+    @told_to_langchain
     def with_structured_output(
         self,
         schema: dict[str, Any] | type | None = None,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
+from kilocode_gateway import errors, wire
 from kilocode_gateway.config import GatewayConfig, is_function
-from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.transport import Transport
 from langchain_kilocode._settings import refuse_foreign_names
-from langchain_kilocode.errors import LANGCHAIN_ERRORS
+from langchain_kilocode.errors import (
+    LANGCHAIN_ERRORS,
+    ConfigurationError,
+    UnknownSettingError,
+    as_langchain,
+    told_to_langchain,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, MutableMapping
@@ -162,11 +167,14 @@ class Carried(_Model):
             try:
                 super().__init__(*args, **settings)
             except ValidationError as exc:
-                wrong = _misfits(exc)
+                error: Exception = _misfit(type(self).__name__, exc)
+            except errors.ConfigurationError as exc:
+                error = as_langchain(exc)
             else:
                 return
-            raise ConfigurationError(f"{type(self).__name__} cannot take these settings: {wrong}.")
+            raise error
 
+    @told_to_langchain
     def _transport(self) -> Transport:
         """Give the transport for the settings as they are now."""
         return connection(cast("Connected", self), self._memory)
@@ -191,9 +199,10 @@ class Carried(_Model):
         return without_connections(super().__getstate__())
 
 
-def _misfits(error: ValidationError) -> str:
-    """Say what is wrong with each setting, without what stands in it: it may be a secret."""
-    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
+def _misfit(name: str, error: ValidationError) -> ConfigurationError:
+    """Say what is wrong with each setting of a class, without what stands in it: it may be a secret."""
+    wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
+    return ConfigurationError(f"{name} cannot take these settings: {wrong}.")
 
 
 class OnGateway(Carried, BaseModel):
@@ -251,8 +260,8 @@ class OnGateway(Carried, BaseModel):
         known = {*cls.model_fields, *cls._by_alias()}
         for name in given:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
+                near = wire.nearest_name(name, known)
+                hint = f" Did you mean {near!r}?" if near else ""
                 further = " What only the gateway knows goes into extra_body." if "extra_body" in known else ""
                 msg = f"{cls.__name__} has no setting {name!r}.{hint}{further}"
                 raise UnknownSettingError(msg)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.utils import get_pydantic_field_names
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
-from kilocode_gateway import __version__, wire
+from kilocode_gateway import __version__
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.options import CallOptions
 from langchain_kilocode._connection import Carried, Memory, hide_key
 from langchain_kilocode._profile import to_profile
@@ -22,10 +21,12 @@ from langchain_kilocode._settings import (
     ProviderRouting,
     Reasoning,
     Verbosity,
+    check_names,
     refuse_foreign_names,
     refuse_openai_settings,
 )
 from langchain_kilocode._traces import TracedChatModel
+from langchain_kilocode.errors import ConfigurationError
 
 _ALIASES = {"model": "model_name", "timeout": "request_timeout", "stop_sequences": "stop"}
 
@@ -128,7 +129,7 @@ class GatewayChatModel(Carried, TracedChatModel):
         CallOptions.read({**values, **given})
         refuse_openai_settings(given)
         refuse_foreign_names(given, where=cls.__name__)
-        wire.check_names((name for name in given if name not in fields), fields - NOT_HERE, where=cls.__name__)
+        check_names((name for name in given if name not in fields), fields - NOT_HERE, where=cls.__name__)
         kept.update({name: value for name, value in given.items() if name in fields})
         kept["model_kwargs"] = {name: value for name, value in given.items() if name not in fields}
         return kept
@@ -217,7 +218,7 @@ class GatewayChatModel(Carried, TracedChatModel):
         hide_key(changes)
         refuse_openai_settings(changes)
         refuse_foreign_names(changes, where=type(self).__name__)
-        wire.check_names(
+        check_names(
             (name for name in changes if name not in type(self).model_fields),
             type(self).model_fields,
             where=type(self).__name__,
@@ -228,9 +229,11 @@ class GatewayChatModel(Carried, TracedChatModel):
         return super().model_copy(update=changes, deep=deep)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        # The environment may say which gateway it is, so the settings alone do not tell whose answer a cache holds.
+        # The environment may say which gateway it is, and headers and keys are no part of the serialized settings, so
+        # those alone do not tell whose answer a cache holds.
         settings = super()._get_llm_string(stop=stop, **kwargs)
-        return f"{settings}---{json.dumps(self.gateway_config.identity)}"
+        config = self.gateway_config
+        return f"{settings}---{json.dumps([*config.identity, config.asker(self.default_headers)])}"
 
     def __repr_args__(self) -> Any:
         """Show the model first, and nothing that the user did not set."""

@@ -15,11 +15,13 @@ from langchain_core.messages import (
     ChatMessage,
     FunctionMessage,
     HumanMessage,
+    RemoveMessage,
     SystemMessage,
     ToolMessage,
 )
 
-from langchain_kilocode._parts import can_be_sent, plain_text, to_parts
+from langchain_kilocode._parts import can_be_sent, check_content, dict_at, plain_text, to_parts
+from langchain_kilocode.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +47,7 @@ def to_wire(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
     """Give the `messages` of a request."""
     wired: list[dict[str, Any]] = []
     for message in messages:
+        check_content(message.content)
         if isinstance(message, HumanMessage):
             wired.extend(_human(message))
         elif isinstance(message, AIMessage):
@@ -65,9 +68,20 @@ def _other(message: BaseMessage) -> dict[str, Any]:
     elif isinstance(message, FunctionMessage):
         role = "function"
     else:
-        msg = f"A chat request cannot hold a message of type {type(message).__name__}."
-        raise TypeError(msg)
+        raise ConfigurationError(_cannot_be_sent(message))
     return _named({"role": role, "content": _content(message.content)}, message)
+
+
+def _cannot_be_sent(message: object) -> str:
+    if isinstance(message, RemoveMessage):
+        return (
+            "A RemoveMessage is no message of a chat: it tells a state of LangGraph to forget one. Apply it with "
+            "add_messages, or leave it out."
+        )
+    return (
+        "A chat request holds messages of the types system, human, AI, tool, chat and function, "
+        f"got {type(message).__name__}."
+    )
 
 
 def _named(wired: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
@@ -108,6 +122,7 @@ def _human(message: HumanMessage) -> list[dict[str, Any]]:
 def _said_by_tool(block: dict[Any, Any]) -> str | list[str | dict[Any, Any]]:
     """Give the content of Anthropic's `tool_result`; a cache point on the whole of it goes to its last part."""
     content = block.get("content") or ""
+    check_content(content)
     mark = block.get("cache_control")
     if mark is None or not content:
         return content
@@ -162,9 +177,9 @@ def _parsed_files(message: AIMessage) -> list[dict[str, Any]]:
 
     Source: OpenRouter's documentation of PDF inputs, 2026. Citations say nothing to the model and stay here.
     """
-    found = list(message.additional_kwargs.get("annotations") or ())
+    found = _listed(message.additional_kwargs, "annotations")
     if not found:
-        notes = [note for block in _dict_blocks(message) for note in block.get("annotations") or ()]
+        notes = [note for block in _dict_blocks(message) for note in _listed(block, "annotations")]
         found = [note.get("value") for note in notes if isinstance(note, dict)]
     return [note for note in found if isinstance(note, dict) and note.get("type") == "file"]
 
@@ -182,7 +197,7 @@ def _taken_images(wired: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     blocks = _dict_blocks(message)
-    raw = message.additional_kwargs.get(RAW_ARGUMENTS) or {}
+    raw = dict_at(message.additional_kwargs, RAW_ARGUMENTS)
     calls = [_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
     calls += [
         _call(call["id"], call["name"], raw.get(call["id"], call["args"] or "")) for call in message.invalid_tool_calls
@@ -196,16 +211,22 @@ def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
     ]
     mine = [] if _is_foreign(message) else blocks
     extras = {block["id"]: block["extras"] for block in mine if block.get("id") and block.get("extras")}
-    extras.update(message.additional_kwargs.get(CALL_EXTRAS) or {})
+    extras.update(dict_at(message.additional_kwargs, CALL_EXTRAS))
     for call in calls:
-        call.update(extras.get(call["id"]) or {})
+        call.update(dict_at(extras, call["id"]))
     places = {id_: place for place, id_ in enumerate(raw)}
     return sorted(calls, key=lambda call: places.get(call["id"], len(places)))
 
 
 def _call(id_: str | None, name: str | None, arguments: object) -> dict[str, Any]:
-    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-    return {"id": id_, "type": "function", "function": {"name": name, "arguments": text}}
+    try:
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        reason = str(exc)
+    else:
+        return {"id": id_, "type": "function", "function": {"name": name, "arguments": text}}
+    msg = f"The arguments of a call of {name!r} must be text, numbers, lists and dicts, to become JSON: {reason}."
+    raise ConfigurationError(msg)
 
 
 def _reasoning(message: AIMessage) -> dict[str, Any]:
@@ -222,11 +243,13 @@ def _reasoning(message: AIMessage) -> dict[str, Any]:
         source = _from_blocks(message)
     text = source.get("reasoning_content") or source.get("reasoning")
     names = source.get(REASONING_KEYS)
-    if names is None:
+    if not isinstance(names, (list, tuple)):
         # The message was not made here. Blocks say all that the text says, and more.
         names = next(([name] for name in known if source.get(name)), [])
     return {
-        name: value for name in names if (value := source.get(name) or (None if name == "reasoning_details" else text))
+        name: value
+        for name in names
+        if isinstance(name, str) and (value := source.get(name) or (None if name == "reasoning_details" else text))
     }
 
 
@@ -235,10 +258,16 @@ def _from_blocks(message: AIMessage) -> dict[str, Any]:
     if not blocks or _is_foreign(message):
         # What another service signed or encrypted is of no use behind this gateway.
         return {}
-    found: dict[str, Any] = {"reasoning": "".join(block.get("reasoning") or "" for block in blocks)}
+    texts = (block.get("reasoning") for block in blocks)
+    found: dict[str, Any] = {"reasoning": "".join(text for text in texts if isinstance(text, str))}
     for block in blocks:
-        found.update(block.get("extras") or {})
+        found.update(dict_at(block, "extras"))
     return found
+
+
+def _listed(fields: dict[Any, Any], name: str) -> list[Any]:
+    value = fields.get(name)
+    return value if isinstance(value, list) else []
 
 
 def _dict_blocks(message: AIMessage) -> list[dict[str, Any]]:

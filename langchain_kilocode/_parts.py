@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from kilocode_gateway.errors import ConfigurationError
+from langchain_kilocode.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,6 +58,37 @@ _AUDIO_FORMATS = {
 }
 
 
+def check_content(content: object) -> None:
+    """Refuse content of a form that nothing here could read.
+
+    Raises:
+        ConfigurationError: If it is neither text nor a list of texts and blocks.
+
+    """
+    if isinstance(content, str):
+        return
+    if not isinstance(content, (list, tuple)):
+        msg = f"The content of a message must be a string or a list of blocks, got {_kind(content)}."
+        raise ConfigurationError(msg)
+    for block in content:
+        if isinstance(block, str):
+            continue
+        if not isinstance(block, dict):
+            msg = (
+                f"A content block must be a string, or a dict such as {{'type': 'text', 'text': ...}}, "
+                f"got {_kind(block)}."
+            )
+            raise ConfigurationError(msg)
+        for name, example in (("type", "'text' or 'image'"), ("id", "'call_1'")):
+            if not isinstance(block.get(name), (str, NoneType)):
+                msg = f"The {name!r} of a content block must be a string such as {example}, got {block[name]!r:.80}."
+                raise ConfigurationError(msg)
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
 def to_parts(content: Iterable[str | dict[Any, Any]]) -> list[dict[str, Any]]:
     """Give the content parts of a message.
 
@@ -91,6 +123,7 @@ def plain_text(parts: list[dict[str, Any]]) -> str | None:
 def _part(block: dict[Any, Any]) -> dict[str, Any] | None:
     kind = block.get("type")
     if kind == "non_standard" and isinstance(block.get("value"), dict):
+        check_content([block["value"]])
         return _part(block["value"])
     if kind in _ELSEWHERE:
         return None
@@ -107,11 +140,19 @@ def _part(block: dict[Any, Any]) -> dict[str, Any] | None:
 
 
 def _text(block: dict[Any, Any]) -> dict[str, Any]:
-    return {"type": "text", "text": block.get("text") or ""}
+    return _said(block, "text")
 
 
 def _refusal(block: dict[Any, Any]) -> dict[str, Any]:
-    return {"type": "text", "text": block.get("refusal") or ""}
+    return _said(block, "refusal")
+
+
+def _said(block: dict[Any, Any], field: str) -> dict[str, Any]:
+    text = block.get(field) or ""
+    if not isinstance(text, str):
+        msg = f"The {field!r} of a content block must be a string, got {type(text).__name__}."
+        raise ConfigurationError(msg)
+    return {"type": "text", "text": text}
 
 
 def _image(block: dict[Any, Any]) -> dict[str, Any]:
@@ -136,7 +177,7 @@ def _file(block: dict[Any, Any]) -> dict[str, Any]:
         block.get("filename")
         or block.get("title")
         or _extras(block).get("filename")
-        or (block.get("metadata") or {}).get("filename")
+        or dict_at(block, "metadata").get("filename")
     )
     if not name:
         last = "" if url.startswith("data:") else url.split("?")[0].split("#")[0].rstrip("/").rsplit("/", 1)[-1]
@@ -204,14 +245,18 @@ _CONVERTERS: dict[str, Callable[[dict[Any, Any]], dict[str, Any]]] = {
 
 
 def _extras(block: dict[Any, Any]) -> dict[str, Any]:
-    extras = block.get("extras")
-    return extras if isinstance(extras, dict) else {}
+    return dict_at(block, "extras")
+
+
+def dict_at(block: dict[Any, Any], field: Any) -> dict[Any, Any]:
+    """Give the dict that stands in a field; an empty one where something else stands there."""
+    value = block.get(field)
+    return value if isinstance(value, dict) else {}
 
 
 def _source(block: dict[Any, Any]) -> dict[Any, Any]:
     """Give the part of Anthropic's blocks that holds the data."""
-    source = block.get("source")
-    return source if isinstance(source, dict) else {}
+    return dict_at(block, "source")
 
 
 def _data(block: dict[Any, Any]) -> str | None:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from kilocode_gateway import wire
-from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from langchain_kilocode.errors import ConfigurationError, UnknownSettingError, told_to_langchain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -123,6 +123,8 @@ _FOREIGN = {
     "additional_kwargs": "Pass extra_body={...} for request fields",
     "api_base": "Pass base_url=..., or set KILOCODE_BASE_URL",
     "async_http_client": "Pass http_async_client=...",
+    "extra_headers": "Headers belong to a model: default_headers={...}, also in model_copy(update=...)",
+    "headers": "Headers belong to a model: default_headers={...}, also in model_copy(update=...)",
     "http_async": "Pass http_async_client=...",
     "proxies": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",
     "proxy": "Pass http_client=httpx.Client(proxy=...) and http_async_client=...",
@@ -133,6 +135,8 @@ _FOREIGN = {
 _DICTS = ("extra_body", "provider", "reasoning")
 
 NOT_HERE = frozenset(_NOT_HERE)
+
+check_names = told_to_langchain(wire.check_names)
 
 
 def refuse_openai_settings(given: dict[str, Any]) -> None:
@@ -182,7 +186,7 @@ def check_call(model: BaseModel, given: Mapping[str, Any]) -> None:
                 )
                 raise UnknownSettingError(msg)
         refuse_foreign_names((name for name in unknown if name != "additional_kwargs"), where=f"A call of {where}")
-        wire.check_names(unknown, CALL_NAMES, where=where)
+        check_names(unknown, CALL_NAMES, where=where)
     for name in _DICTS:
         if (value := given.get(name)) is not None and not isinstance(value, dict):
             msg = f"{name} must be a dict, got {type(value).__name__}."

@@ -17,10 +17,15 @@ from langchain_core.utils.json_schema import dereference_refs
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import TypeAdapter
 
-from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.wire.json_text import json_in, misfit
 from langchain_kilocode._messages import RAW_ARGUMENTS
-from langchain_kilocode.errors import AnswerRefusedError, AnswerTruncatedError, StructuredOutputError
+from langchain_kilocode._tools import clean_name
+from langchain_kilocode.errors import (
+    AnswerRefusedError,
+    AnswerTruncatedError,
+    ConfigurationError,
+    StructuredOutputError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
 
 Method = Literal["function_calling", "json_schema", "json_mode"]
 
-_NAME = re.compile(r"[^a-zA-Z0-9_-]")
 _NO_LETTERS = re.compile(r"[^a-zA-Z0-9]")
 _SHOWN = 200
 
@@ -102,8 +106,7 @@ def as_tool(schema: Any, strict: bool | None = None) -> dict[str, Any]:
     except (ValueError, TypeError) as exc:
         reason = str(exc)
     else:
-        # Generic classes have brackets in their names, and upstreams take none.
-        tool["function"]["name"] = _NAME.sub("_", tool["function"]["name"])
+        tool["function"]["name"] = clean_name(tool["function"]["name"])
         return tool
     msg = f"A schema must be a Pydantic class, a dataclass, a TypedDict or a JSON schema with a title: {reason}"
     raise ConfigurationError(msg)

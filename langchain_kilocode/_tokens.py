@@ -61,21 +61,27 @@ def count(messages: Iterable[Any], tools: Iterable[dict[str, Any]], text_count: 
 def _of_message(message: BaseMessage, text_count: Callable[[str], int]) -> int:
     try:
         wired = to_wire([message])
-    except KiloCodeError:
-        # It cannot be sent, and to say so is not the business of who counts.
-        return count_tokens_approximately([message])
-    total = 0
-    for sent in wired:
-        texts: list[str] = []
-        media = _read({name: value for name, value in sent.items() if name not in _REASONING}, texts)
-        said: list[list[str]] = [[]]
-        for name in _REASONING:
-            # The same thoughts may go back in several forms; upstreams read one of them.
-            said.append([])
-            _read(sent.get(name), said[-1])
-        texts += max(said, key=lambda found: sum(map(len, found)))
-        total += text_count("".join(texts)) + media + _AROUND
-    return total
+    except KiloCodeError as exc:
+        try:
+            # It cannot be sent, and to say so is not the business of who counts.
+            return count_tokens_approximately([message])
+        except (TypeError, ValueError):
+            error = exc
+    else:
+        return sum(_of_wired(sent, text_count) for sent in wired)
+    raise error
+
+
+def _of_wired(sent: dict[str, Any], text_count: Callable[[str], int]) -> int:
+    texts: list[str] = []
+    media = _read({name: value for name, value in sent.items() if name not in _REASONING}, texts)
+    said: list[list[str]] = [[]]
+    for name in _REASONING:
+        # The same thoughts may go back in several forms; upstreams read one of them.
+        said.append([])
+        _read(sent.get(name), said[-1])
+    texts += max(said, key=lambda found: sum(map(len, found)))
+    return text_count("".join(texts)) + media + _AROUND
 
 
 def _read(value: object, texts: list[str]) -> int:

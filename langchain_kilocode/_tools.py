@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from kilocode_gateway.errors import ConfigurationError
+from langchain_kilocode.errors import ConfigurationError
 
 _FORMS = (
     "A tool must be a function, a Pydantic class, a TypedDict, a LangChain tool, a JSON schema with a 'title', "
@@ -16,6 +18,14 @@ _FORMS = (
 
 _PASSED_ON = ("cache_control", "defer_loading")
 """What a LangChain tool's `extras` may add to its definition."""
+
+
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+
+
+def clean_name(name: str) -> str:
+    """Give a class's or a function's name as upstreams take one for a tool: without brackets and dots."""
+    return _NOT_IN_NAMES.sub("_", name)
 
 
 def to_tool(tool: Any, strict: bool | None = None) -> dict[str, Any]:
@@ -42,10 +52,37 @@ def to_tool(tool: Any, strict: bool | None = None) -> dict[str, Any]:
             raise
         msg = f"{_FORMS}, got dict with the fields {', '.join(map(str, tool)) or 'none'}."
         raise ConfigurationError(msg) from error
+    if not isinstance(tool, (dict, BaseTool)):
+        # Generic classes have brackets in their names, and lambdas too; what the user named is left alone.
+        formatted["function"]["name"] = clean_name(formatted["function"]["name"])
     extras = getattr(tool, "extras", None) if isinstance(tool, BaseTool) else None
     if isinstance(extras, dict):
         formatted.update({name: extras[name] for name in _PASSED_ON if name in extras})
     return formatted
+
+
+def to_tools(tools: Any, strict: bool | None = None) -> list[dict[str, Any]]:
+    """Give a list of tools as it goes over the wire.
+
+    Raises:
+        ConfigurationError: If it is no list, or holds what no tool can be made of.
+
+    """
+    if not isinstance(tools, Iterable) or isinstance(tools, (str, dict)):
+        got = "None" if tools is None else type(tools).__name__
+        msg = f"Tools must be a list, got {got}. Give one tool alone as [tool], and no tools as []."
+        raise ConfigurationError(msg)
+    return [to_tool(tool, strict) for tool in tools]
+
+
+def with_tools_of_the_wire(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a call's settings with their tools, and the choice among them, as they go over the wire."""
+    given = dict(settings)
+    if given.get("tools") is not None:
+        given["tools"] = to_tools(given["tools"])
+    if "tool_choice" in given and given.get("tools"):
+        given["tool_choice"] = to_choice(given["tool_choice"], given["tools"]) if given["tool_choice"] else None
+    return given
 
 
 def to_choice(choice: dict[str, Any] | str | bool, tools: list[dict[str, Any]]) -> dict[str, Any] | str:
@@ -60,8 +97,9 @@ def to_choice(choice: dict[str, Any] | str | bool, tools: list[dict[str, Any]]) 
     if choice is True or choice == "any":
         return "required"
     names = [tool["function"]["name"] for tool in tools if isinstance(tool.get("function"), dict)]
-    if choice in names:
-        return {"type": "function", "function": {"name": choice}}
+    for name in (choice, clean_name(str(choice))):
+        if name in names:
+            return {"type": "function", "function": {"name": name}}
     if choice in ("auto", "none", "required"):
         return choice
     if any(choice in (tool.get("type"), tool.get("name")) for tool in tools):

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.language_models import LangSmithParams
 
 from kilocode_gateway import wire
-from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.options import CallOptions
 from langchain_kilocode import _blocks, _structured, _tokens
 from langchain_kilocode._binding import BindableChatModel
 from langchain_kilocode._messages import to_wire
+from langchain_kilocode._parts import check_content
 from langchain_kilocode._replies import PROVIDER, last_chunk, to_chunk, to_result
 from langchain_kilocode._settings import CALL_NAMES, check_call
-from langchain_kilocode._tools import to_tool, without_credentials
+from langchain_kilocode._tools import to_tool, with_tools_of_the_wire, without_credentials
 from langchain_kilocode._traces import tell_cost
-from langchain_kilocode.errors import as_langchain
+from langchain_kilocode.errors import ConfigurationError, told_to_langchain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.prompt_values import PromptValue
 
     from langchain_kilocode._binding import ToolLike
 
@@ -176,6 +177,14 @@ class ChatKiloCode(BindableChatModel):
         print(told.get("fallback_model", "no fallback was needed"), told.get("failed_models", []))
         ```
 
+    Labels that the provider stores:
+        `metadata=` is LangChain's own: in the constructor and in `config` it labels traces, and `invoke` takes it as no
+        setting. The gateway's `metadata` goes into `extra_body`, in the constructor or a call; `bind` takes it as well.
+
+        ```python
+        answer = model.invoke(messages, extra_body={"metadata": {"ticket": "42"}})
+        ```
+
     Limits in time:
         `timeout` holds for each read, and the gateway's keep-alive comments reset it. These hold for the whole call,
         retries and waits included; the first one for streams. A stream that you leave closes its connection at once.
@@ -241,24 +250,25 @@ class ChatKiloCode(BindableChatModel):
         ```
     """
 
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        prompt = super()._convert_input(model_input)
+        # Here too: langchain-core itself reads the blocks before a request is made of them.
+        for message in prompt.to_messages():
+            check_content(message.content)
+        return prompt
+
+    @told_to_langchain
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
         """Give the request as the transport takes it: the model's settings, the call's over them, and the messages."""
         if stop is not None:
             kwargs["stop"] = stop
-        try:
-            return self._payload(input_, kwargs)
-        except ConfigurationError as exc:
-            error = as_langchain(exc)
-        raise error
-
-    def _payload(self, input_: LanguageModelInput, kwargs: dict[str, Any]) -> dict[str, Any]:
         check_call(self, kwargs)
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
         # None takes a setting of the model out.
         kept = {name: value for name, value in self._default_params.items() if call.get(name, value) is not None}
-        payload = wire.merge(kept, call)
+        payload = with_tools_of_the_wire(wire.merge(kept, call))
         CallOptions.read(payload)
         schema = payload.get("response_format")
         if schema is not None and not isinstance(schema, dict):
@@ -345,12 +355,18 @@ class ChatKiloCode(BindableChatModel):
         wanted = self.stream_usage if stream_usage is None else stream_usage
         return wanted is not False
 
+    @told_to_langchain
     def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         params = {**self._default_params, "_type": self._llm_type, "stop": stop, **kwargs}
-        tools = params.get("tools")
-        if isinstance(tools, list):
-            params["tools"] = [without_credentials(tool) for tool in tools]
+        params = with_tools_of_the_wire(params)
+        if params.get("tools"):
+            params["tools"] = [without_credentials(tool) for tool in params["tools"]]
         return params
+
+    @told_to_langchain
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        # As they go over the wire: a function's own name in memory may be another one's tomorrow.
+        return super()._get_llm_string(stop, **with_tools_of_the_wire(kwargs))
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = LangSmithParams(

@@ -8,9 +8,9 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field, model_validator
 
 from kilocode_gateway.embedding_models import amodel_to_send, check_whole, model_to_send
-from kilocode_gateway.errors import ConfigurationError
 from langchain_kilocode._batches import aeach, each
 from langchain_kilocode._connection import OnGateway
+from langchain_kilocode.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from langchain_core import exceptions as core
 from langchain_core.exceptions import OutputParserException
@@ -10,7 +11,12 @@ from langchain_core.exceptions import OutputParserException
 from kilocode_gateway import errors, openai_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kilocode_gateway.errors import ErrorTable
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class _Retryable:
@@ -137,8 +143,21 @@ LANGCHAIN_ERRORS: ErrorTable = {
 
 def as_langchain(error: errors.KiloCodeError) -> errors.KiloCodeError:
     """Give the same error of the class that LangChain's machinery knows."""
-    kind = LANGCHAIN_ERRORS.get(type(error), type(error))
-    return error if kind is type(error) else kind(error.message, **error.facts())
+    return errors.of_table(error, LANGCHAIN_ERRORS)
+
+
+def told_to_langchain(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function raise wrong settings as errors of the class that LangChain's machinery knows."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except errors.ConfigurationError as exc:
+            error = as_langchain(exc)
+        raise error
+
+    return call
 
 
 class StructuredOutputError(errors.KiloCodeError, OutputParserException):

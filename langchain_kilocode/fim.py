@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,14 +13,13 @@ from langchain_core.runnables import Runnable
 from pydantic import model_validator
 
 from kilocode_gateway import __version__, wire
-from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
 from langchain_kilocode._connection import OnGateway
 from langchain_kilocode._replies import PROVIDER, reply_metadata
 from langchain_kilocode._tokens import token_ids
-from langchain_kilocode.errors import as_langchain
+from langchain_kilocode.errors import ConfigurationError, UnknownSettingError, told_to_langchain
 
 if TYPE_CHECKING:
     import uuid
@@ -149,6 +147,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
     """Seconds until the answer must be complete, as in `ChatKiloCode`."""
 
     @classmethod
+    @told_to_langchain
     def _check_values(cls, given: Mapping[str, Any]) -> None:
         check_fim({name: value for name, value in given.items() if name in _SETTINGS})
         CallOptions.read({name: value for name, value in given.items() if name in _LIMITS})
@@ -158,15 +157,10 @@ class KiloCodeFIM(OnGateway, BaseLLM):
         self._add_version("kilocode-gateway", __version__)
         return self
 
+    @told_to_langchain
     def _check_call(self, call: Mapping[str, Any]) -> None:
-        try:
-            self._refuse_unknown_settings(call)
-            self._check_values(call)
-        except ConfigurationError as exc:
-            error = as_langchain(exc)
-        else:
-            return
-        raise error
+        self._refuse_unknown_settings(call)
+        self._check_values(call)
 
     def _refuse_unknown_settings(self, call: Mapping[str, Any]) -> None:
         made = type(self)
@@ -179,11 +173,12 @@ class KiloCodeFIM(OnGateway, BaseLLM):
                     f"give it to {made.__name__}(...), or model_copy(update={{{name!r}: ...}})."
                 )
                 raise UnknownSettingError(msg)
-            near = difflib.get_close_matches(name, _CALL_NAMES, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(sorted(_CALL_NAMES))}."
+            near = wire.nearest_name(name, _CALL_NAMES)
+            hint = f"Did you mean {near!r}?" if near else f"It takes {', '.join(sorted(_CALL_NAMES))}."
             msg = f"A call of {made.__name__} has no setting {name!r}. {hint}"
             raise UnknownSettingError(msg)
 
+    @told_to_langchain
     def _body(self, prompt: str, stop: list[str] | str | None, call: Mapping[str, Any]) -> dict[str, Any]:
         """Give the request: the model's settings, and the call's over them."""
         call = {**call, "stop": stop}
@@ -375,6 +370,7 @@ class KiloCodeFIM(OnGateway, BaseLLM):
         self._check_call(kwargs)
         return super().bind(**kwargs)
 
+    @told_to_langchain
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         prompt = super()._convert_input(model_input)
         if isinstance(prompt, StringPromptValue):
@@ -391,9 +387,10 @@ class KiloCodeFIM(OnGateway, BaseLLM):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        base_url, organization = self.gateway_config.identity
+        config = self.gateway_config
+        asked = dict(zip(("base_url", "organization_id"), config.identity, strict=True))
         own = {name: getattr(self, name) for name in ("model", *_SETTINGS) if name not in _LIMITS}
-        return {**own, "stop": self._stops, "base_url": base_url, "organization_id": organization}
+        return {**own, "stop": self._stops, **asked, "asker": config.asker(self.default_headers)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop or self._stops, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -241,10 +240,10 @@ def _check_name(name: str, known: set[str], where: str) -> None:
         raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {meant!r}.")
     hint = ""
     if meant not in _OF_THE_MODEL:
-        near = difflib.get_close_matches(name, {*known, *wire.NAMES, *_OF_THE_MODEL}, n=1, cutoff=0.6)
-        if not near or near[0] in known or near[0] not in _OF_THE_MODEL:
+        near = wire.nearest_name(name, {*known, *wire.NAMES, *_OF_THE_MODEL})
+        if near is None or near in known or near not in _OF_THE_MODEL:
             return
-        meant = near[0]
+        meant = near
         hint = f"Did you mean {meant!r}? "
     shown = repr(meant) if hint else repr(name)
     fix = f"give it to KiloCode({meant}=...)"
@@ -298,8 +297,8 @@ def check_few(
             fix = f"it is one of the model, not of a call: give it to {where}(...)."
         elif _OTHER_NAMES.get(name) in known:
             fix = f"here it is called {_OTHER_NAMES[name]!r}."
-        elif near := difflib.get_close_matches(name, known, n=1):
-            fix = f"did you mean {near[0]!r}?"
+        elif near := wire.nearest_name(name, known):
+            fix = f"did you mean {near!r}?"
         else:
             fix = f"{otherwise.format(name=name)}."
         raise UnknownSettingError(f"{where} has no setting {name!r}: {fix}")

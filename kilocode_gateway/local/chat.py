@@ -87,7 +87,13 @@ class Envelope:
 
 def dump(value: Any) -> str:
     """Write JSON as the gateway does: no blanks, no escapes that are not needed."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half of a character, which has no bytes: it is told by its number, as JavaScript tells it.
+        return json.dumps(value, separators=(",", ":"))
+    return text
 
 
 def completion(answer: Answer, envelope: Envelope) -> dict[str, Any]:

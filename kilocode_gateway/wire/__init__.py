@@ -13,7 +13,7 @@ from kilocode_gateway.wire.reply import (
     read_completions,
 )
 from kilocode_gateway.wire.request import shape
-from kilocode_gateway.wire.settings import NAMES, OPTIONS, PARAMETERS, check_names, merge
+from kilocode_gateway.wire.settings import NAMES, OPTIONS, PARAMETERS, check_names, merge, nearest_name
 
 __all__ = [
     "NAMES",
@@ -27,6 +27,7 @@ __all__ = [
     "Usage",
     "check_names",
     "merge",
+    "nearest_name",
     "read_completions",
     "shape",
 ]

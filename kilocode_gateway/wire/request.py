@@ -12,6 +12,7 @@ from typing import Any
 
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import is_auto
+from kilocode_gateway.wire.callers import users_level
 from kilocode_gateway.wire.settings import merge
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]+\Z")
@@ -83,7 +84,7 @@ def _shape_reasoning(shaped: dict[str, Any], model: str, *, warn: bool) -> None:
             f"reasoning_effort={effort!r} is not sent to {model!r}: {why}. "
             f"reasoning={{'effort': {effort!r}}} is sent as it is.",
             UserWarning,
-            stacklevel=2,
+            stacklevel=users_level(),
         )
     if why:
         return

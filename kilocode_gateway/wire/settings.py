@@ -87,10 +87,16 @@ _REFUSED: dict[str, str] = {
         "the gateway deletes OpenRouter's `models` list without a word, so the fallback that it promises would not "
         "be there. Give fallback_models=[...]: the next model is then asked from here"
     ),
+    "functions": "it is OpenAI's form of old, which most providers do not know. Give tools=[...]",
+    "function_call": "it is OpenAI's form of old, which most providers do not know. Give tool_choice=...",
     "messages": "they are what a call is made with: give them to the call itself",
     "providerOptions": "the gateway answers 400 to `providerOptions`. Use `provider`",
 }
 """Names that look right and do harm, with what to do instead (server source, February and November 2026)."""
+
+
+_SURELY_MEANT = 0.75
+"""How much alike two names must be, from 0 to 1: below it `functions` looks like `truncation`."""
 
 
 def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
@@ -115,11 +121,17 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
         if name in _REFUSED:
             msg = f"{where} does not take {name!r}: {_REFUSED[name]}."
             raise UnknownSettingError(msg)
-        near = difflib.get_close_matches(name, [*NAMES, *others], n=1, cutoff=0.75)
+        near = nearest_name(name, (*NAMES, *others))
         passed_on = f"A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
-        hint = f"Did you mean {near[0]!r}?" if near else passed_on
+        hint = f"Did you mean {near!r}?" if near else passed_on
         msg = f"{where} has no setting {name!r}. {hint}"
         raise UnknownSettingError(msg)
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Give the known name that was probably meant; None where none is near, since a wrong hint is worse than none."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=_SURELY_MEANT)
+    return near[0] if near else None
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,15 @@ def test_loops_that_nobody_shuts_down_are_forgotten() -> None:
     assert not [entry for entry in clients._clients.by_loop.values() if entry[0].is_closed()]
 
 
+def test_a_loop_that_nobody_shuts_down_takes_its_client_along() -> None:
+    loop = asyncio.new_event_loop()
+    client = loop.run_until_complete(clients.shared_async_client())
+    assert not client.is_closed  # type: ignore[attr-defined]
+    loop.close()
+    assert client.is_closed  # type: ignore[attr-defined]
+    assert "close" not in vars(loop)
+
+
 async def _touch() -> None:
     await clients.shared_async_client()
 

@@ -312,6 +312,13 @@ async def test_text_of_every_kind_arrives_as_it_is(send: Any) -> None:
     assert sent["messages"][0]["content"] == text
 
 
+async def test_half_a_character_is_asked_and_answered(gateway: LocalGateway, ask: Ask) -> None:
+    """Text that was cut in the middle of an emoji: JSON can tell it by its number, UTF-8 has no bytes for it."""
+    answer = await ask(transport_to(gateway), {**BODY, "messages": [{"role": "user", "content": "Say \ud83d."}]})
+    assert "\ud83d" in answer.text
+    assert b"\\ud83d" in gateway.last_request.body
+
+
 async def test_the_callers_body_is_left_alone(gateway: LocalGateway, ask: Ask) -> None:
     body = {
         **BODY,

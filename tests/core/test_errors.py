@@ -96,7 +96,7 @@ def test_the_openai_face() -> None:
         face = bare("x")
         if isinstance(face, openai.APIError):
             assert face.request.method == "POST"
-            assert face.response.status_code == 500
+            assert (face.response, face.status_code) == (None, None)
 
 
 def test_a_long_body_is_cut_and_text_is_kept_once() -> None:

@@ -103,3 +103,27 @@ async def test_what_is_no_key_is_refused_before_anything_is_sent(
 def test_class_is_no_function() -> None:
     with pytest.raises(core.ConfigurationError, match="must be a string, got type"):
         GatewayConfig.resolve(api_key=str)
+
+
+def _failing() -> str:
+    message = "no answer to token-of-the-vault"
+    raise OSError(message)
+
+
+async def test_function_that_fails_is_named_and_its_error_is_the_cause(gateway: LocalGateway, ask: Ask) -> None:
+    with pytest.raises(
+        core.ConfigurationError, match="function that was given as api_key failed with OSError"
+    ) as caught:
+        await ask(_transport(gateway, _failing), BODY)
+    error = caught.value
+    assert isinstance(error.__cause__, OSError)
+    assert error.retryable
+    assert "token-of-the-vault" not in str(error) + repr(error.__dict__)
+    assert gateway.requests == []
+
+
+async def test_function_that_fails_keeps_no_catalog_from_being_read(gateway: LocalGateway) -> None:
+    config = GatewayConfig.resolve(base_url=gateway.base_url, api_key=_failing)
+    with pytest.raises(core.ConfigurationError, match="failed with OSError"):
+        config.headers()
+    assert Catalog.look(config).source == "bundled"

@@ -6,8 +6,9 @@ import warnings
 from typing import Any
 
 import pytest
+from langchain_core.exceptions import ModelError
 from langchain_core.load import dumps, loads
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, SystemMessage, ToolMessage
 
 from kilocode_gateway import ConfigurationError
 from kilocode_gateway.local import Reply
@@ -280,3 +281,60 @@ async def test_speech_that_a_model_makes(ask: Any, model: Any, gateway: Any) -> 
     assert answer.additional_kwargs["audio"] == audio
     await ask(model, [HumanMessage("Say hello."), answer, HumanMessage("Again.")])
     assert gateway.last_request.json["messages"][1]["audio"] == {"id": "audio_1"}
+
+
+# Content that cannot be read
+
+ODD: list[tuple[Any, str]] = [
+    (HumanMessage([{"type": ["a"]}]), "'type' of a content block must be a string such as 'text' or 'image', got"),
+    (AIMessage([{"type": "tool_use", "id": {}}]), "'id' of a content block must be a string such as 'call_1', got"),
+    (HumanMessage([{"type": "text", "text": 5}]), "'text' of a content block must be a string, got int"),
+    (HumanMessage([{"type": "non_standard", "value": {"type": 5}}]), "'type' of a content block .* got 5"),
+    (HumanMessage.model_construct(content=5), "must be a string or a list of blocks, got int"),
+    (AIMessage.model_construct(content=None), "must be a string or a list of blocks, got None"),
+    (SystemMessage.model_construct(content=[5]), "content block must be a string, or a dict .* got int"),
+    (
+        HumanMessage([{"type": "tool_result", "tool_use_id": "a", "content": 5}]),
+        "must be a string or a list of blocks, got int",
+    ),
+    (
+        HumanMessage([{"type": "tool_result", "content": {"text": "a"}, "cache_control": {"type": "ephemeral"}}]),
+        "must be a string or a list of blocks, got dict",
+    ),
+    (
+        AIMessage("", tool_calls=[{"name": "save", "args": {"when": {1}}, "id": "1"}]),
+        "arguments of a call of 'save' must be text.*to become JSON: Object of type set",
+    ),
+    (RemoveMessage(id="1"), "RemoveMessage is no message of a chat.*add_messages, or leave it out"),
+]
+
+
+@pytest.mark.parametrize(("message", "said"), ODD, ids=map(str, range(len(ODD))))
+async def test_odd_content_is_refused_and_named(ask: Any, model: Any, gateway: Any, message: Any, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        await ask(model, [HumanMessage("Hello"), message])
+    assert isinstance(caught.value, ModelError)
+    assert gateway.requests == []
+
+
+ODD_BESIDE: list[dict[str, Any]] = [
+    {"annotations": 5},
+    {"tool_call_extras": 5},
+    {"tool_call_extras": {"1": 5}},
+    {"tool_call_arguments": ["a"]},
+    {"reasoning": "Hm.", "reasoning_replay": 5},
+    {"reasoning": "Hm.", "reasoning_replay": [{}]},
+]
+
+
+@pytest.mark.parametrize("extra", ODD_BESIDE, ids=str)
+def test_odd_things_beside_the_content_do_no_harm(model: Any, gateway: Any, extra: dict[str, Any]) -> None:
+    call = {"name": "save", "args": {}, "id": "1"}
+    model.invoke([AIMessage("", additional_kwargs=extra, tool_calls=[call]), ToolMessage("Saved.", tool_call_id="1")])
+    assert gateway.last_request.json["messages"][0]["tool_calls"][0]["function"]["name"] == "save"
+
+
+@pytest.mark.parametrize("block", [{"extras": 5}, {"reasoning": 5}, {"annotations": 5}], ids=str)
+def test_odd_thoughts_do_no_harm(model: Any, gateway: Any, block: dict[str, Any]) -> None:
+    model.invoke([AIMessage([{"type": "reasoning", "reasoning": "Hm.", **block}, "Yes."]), HumanMessage("Go on.")])
+    assert gateway.last_request.json["messages"][0]["content"] == "Yes."

@@ -310,3 +310,10 @@ async def test_query_that_is_no_text_is_refused(make: Any, gateway: Any) -> None
 async def test_tuple_of_texts(embed: Any, make: Any, gateway: Any) -> None:
     assert len(await embed(make(), ("One.", "Two."))) == 2
     assert gateway.last_request.json["input"] == ["One.", "Two."]
+
+
+@pytest.mark.parametrize("name", ["default_query", "context_size", "functions"])
+def test_name_that_resembles_nothing_gets_no_hint(make: Any, name: str) -> None:
+    with pytest.raises(UnknownSettingError) as caught:
+        make(**{name: 1})
+    assert "Did you mean" not in str(caught.value)

@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 from langchain_core import exceptions as core
+from langchain_core.callbacks import BaseCallbackHandler
 
 import kilocode_gateway as ours
 from kilocode_gateway.local import Reply
@@ -201,3 +202,25 @@ def test_embeddings_raise_the_same(gateway: Any) -> None:
         embeddings.embed_query("Hello")
     assert isinstance(caught.value, core.ModelPermissionDeniedError)
     assert caught.value.details["balance"] == -1.5
+
+
+class Traced(BaseCallbackHandler):
+    """Keeps what a trace says of a call that failed."""
+
+    told: dict[str, Any]
+
+    def on_llm_error(self, error: BaseException, *, response: Any = None, **_: Any) -> None:
+        generations = response.generations if response is not None else []
+        self.told = dict(generations[0][0].message.response_metadata) if generations and generations[0] else {}
+
+
+async def test_trace_tells_no_status_where_none_came(ask: Any, make_model: Any, gateway: Any) -> None:
+    traced = Traced()
+    nowhere = make_model(base_url="http://127.0.0.1:9/")
+    with pytest.raises(ours.ConnectionFailedError):
+        await ask(nowhere, "Hello", config={"callbacks": [traced]})
+    assert "status_code" not in traced.told
+    gateway.script(TABLE["no credit"][0])
+    with pytest.raises(ours.InsufficientBalanceError):
+        await ask(make_model(), "Hello", config={"callbacks": [traced]})
+    assert traced.told["status_code"] == 402

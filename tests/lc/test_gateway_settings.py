@@ -331,3 +331,35 @@ def test_editors_know_the_names() -> None:
     )
     assert {"effort", "max_tokens", "exclude", "enabled"} == set(Reasoning.__annotations__)
     assert {"fallback_models", "mode", "task_id"} <= set(ChatKiloCode.model_fields)
+
+
+# Labels
+
+LABELS = {"ticket": "42"}
+
+
+async def test_labels_for_the_provider_and_labels_of_traces(ask: Any, make_model: Any, gateway: Any) -> None:
+    in_body = {"extra_body": {"metadata": LABELS}}
+    await ask(make_model(), "Hello", **in_body)
+    await ask(make_model(**in_body), "Hello")
+    await ask(make_model().bind(metadata=LABELS, extra_body={"seed": 1}), "Hello")
+    await ask(make_model().bind_tools([], metadata=LABELS), "Hello")
+    assert [request.json["metadata"] for request in gateway.requests] == [LABELS] * 4
+    assert gateway.requests[2].json["seed"] == 1
+    await ask(make_model(metadata=LABELS), "Hello", config={"metadata": LABELS})
+    assert "metadata" not in gateway.last_request.json
+
+
+@pytest.mark.filterwarnings("always:reasoning_effort")
+async def test_warning_names_the_users_line(make_model: Any) -> None:
+    """Not in `ainvoke`: langchain-core runs that in a task of its own, which knows no caller."""
+    model = make_model(model="kilo/auto", reasoning_effort="low")
+
+    async def ask() -> None:
+        model.invoke("Hello")
+        list(model.stream("Hello"))
+        _ = [chunk async for chunk in model.astream("Hello")]
+
+    with pytest.warns(UserWarning, match="reasoning_effort") as caught:
+        await ask()
+    assert [warned.filename for warned in caught] == [__file__] * 3

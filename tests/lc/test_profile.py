@@ -15,6 +15,7 @@ from langchain_core.language_models import ModelProfile
 from langchain_core.messages import HumanMessage
 from pydantic import BaseModel
 
+from kilocode_gateway import Catalog
 from kilocode_gateway.local import Reply
 from langchain_kilocode import ChatKiloCode, _profile
 
@@ -181,6 +182,17 @@ async def test_inside_an_event_loop_nothing_waits(seer: ChatKiloCode) -> None:
     assert await seer.aload() is seer
     assert seer.profile["max_input_tokens"] == 200_000
     assert _asked(seer) == 1
+
+
+async def test_aload_forgets_what_was_known_before(seer: ChatKiloCode) -> None:
+    await seer.aload()
+    assert seer.profile["max_input_tokens"] == 200_000
+    newer = {"data": [{**ENTRY, "context_length": 300_000}]}
+    seer.metadata["gateway"].script(Reply.raw(200, newer), path="models")
+    await Catalog.adiscover(config=seer.gateway_config, refresh=True)
+    assert seer.profile["max_input_tokens"] == 200_000
+    await seer.aload()
+    assert seer.profile["max_input_tokens"] == 300_000
 
 
 async def test_background_fetch_is_seen_by_a_later_reading(seer: ChatKiloCode) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware, SummarizationMiddleware
@@ -14,6 +15,10 @@ from langchain_core.messages import HumanMessage
 import kilocode_gateway as ours
 from kilocode_gateway import track_usage
 from kilocode_gateway.local import Reply
+from langchain_kilocode import KiloCodeEmbeddings, KiloCodeFIM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PASSING = ["rate_limit_free", "service_unavailable_503", "upstream_502", "408", "bad_json_200", "stream_error_first"]
 LASTING = [
@@ -192,3 +197,70 @@ def test_models_with_fallbacks_take_tools_and_schemas(make_model: Any, gateway: 
         "nobody/no-such-model",
         "anthropic/claude-sonnet-4.6",
     ]
+
+
+def _fails() -> str:
+    message = "The vault is closed."
+    raise OSError(message)
+
+
+REFUSED: dict[str, Callable[[Any], object]] = {
+    "an unknown setting": lambda make: make(temprature=1),
+    "a value of a wrong type": lambda make: make(model=5),
+    "a wrong number of retries": lambda make: make(max_retries=-1),
+    "a wrong address": lambda make: make(base_url="nowhere"),
+    "a wrong key": lambda make: make(api_key=5),
+    "a wrong option": lambda make: make(fallback_models="kilo/auto"),
+    "a wrong option in a copy": lambda make: make().model_copy(update={"temprature": 1}),
+    "a wrong client": lambda make: make(http_client=object()).invoke("Hello"),
+    "an async client": lambda make: make(http_client=httpx.AsyncClient()).invoke("Hello"),
+    "a setting that is no JSON": lambda make: make(extra_body={"a": {1}}).invoke("Hello"),
+    "a model without a name": lambda make: make().invoke("Hello", model=""),
+    "messages in extra_body": lambda make: make().invoke("Hello", extra_body={"messages": []}),
+    "a schema that is none": lambda make: make().with_structured_output(5),
+    "a tool that is none": lambda make: make().bind_tools([5]),
+    "a choice of no tool": lambda make: make().bind_tools([], tool_choice="weather"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_langchain_is_told_that_it_is_no_use_to_repeat(make_model: Any, what: str) -> None:
+    with pytest.raises(ours.ConfigurationError) as caught:
+        REFUSED[what](make_model)
+    assert isinstance(caught.value, core.ModelError)
+    assert not caught.value.is_retryable
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_retry_middleware_does_not_repeat_a_wrong_client(make_model: Any, gateway: Any, way: str) -> None:
+    failures = Failures()
+    again = ModelRetryMiddleware(max_retries=2, initial_delay=0, on_failure="error")
+    agent = create_agent(make_model(http_client=object(), http_async_client=object()), [], middleware=[again])
+    with pytest.raises(ours.ConfigurationError, match="Expected a client of httpx or httpx2"):
+        await _run(agent, way, config={"callbacks": [failures]})
+    assert (failures.count, gateway.requests) == (1, [])
+
+
+@pytest.mark.parametrize("made", [KiloCodeEmbeddings, KiloCodeFIM])
+def test_other_classes_tell_langchain_too(made: Any, gateway: Any) -> None:
+    settings = {"base_url": gateway.base_url, "api_key": gateway.api_key}
+    asked = made(**settings, http_client=object())
+    for ask in (
+        lambda: made(**settings, dimension=1),
+        lambda: asked.invoke("x = ") if made is KiloCodeFIM else asked.embed_query("Hello"),
+    ):
+        with pytest.raises(ours.ConfigurationError) as caught:
+            ask()
+        assert isinstance(caught.value, core.ModelError)
+
+
+async def test_failing_key_function_is_told_with_its_cause(ask: Any, make_model: Any, gateway: Any) -> None:
+    """Its service may be back soon, so LangChain may ask it again."""
+    with pytest.raises(
+        ours.ConfigurationError, match="function that was given as api_key failed with OSError"
+    ) as caught:
+        await ask(make_model(api_key=_fails), "Hello")
+    assert isinstance(caught.value, core.ModelError)
+    assert caught.value.is_retryable
+    assert isinstance(caught.value.__cause__, OSError)
+    assert gateway.requests == []

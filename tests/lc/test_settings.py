@@ -96,6 +96,8 @@ def test_key_of_a_wrong_type_does_not_show(make: Any, kind: str, give: Any, requ
         ({"model_kwargs": {"top_pp": 1}}, "'top_p'"),
         ({"baseurl": "x"}, "'base_url'"),
         ({"frequency_penality": 1}, "'frequency_penalty'"),
+        ({"extra_headers": {}}, "default_headers="),
+        ({"functions": []}, "tools="),
     ],
 )
 def test_unknown_setting_is_refused_in_the_constructor(setting: dict[str, Any], advice: str) -> None:
@@ -106,7 +108,8 @@ def test_unknown_setting_is_refused_in_the_constructor(setting: dict[str, Any], 
 
 
 async def test_unknown_setting_is_refused_in_a_call(ask: Any, model: Any, gateway: Any) -> None:
-    for name, advice in {"temprature": "'temperature'", "models": "fallback"}.items():
+    advised = {"temprature": "'temperature'", "models": "fallback", "extra_headers": "default_headers="}
+    for name, advice in {**advised, "functions": "tools="}.items():
         with pytest.raises(UnknownSettingError, match=advice):
             await ask(model, "Hello", **{name: 1})
         with pytest.raises(UnknownSettingError, match=advice):

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import SummarizationMiddleware
-from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage, trim_messages
+from langchain_core.messages import AIMessage, HumanMessage, RemoveMessage, SystemMessage, ToolMessage, trim_messages
 from langchain_core.tools import tool
 
+from kilocode_gateway import ConfigurationError
 from kilocode_gateway.local import Reply
 from langchain_kilocode import ChatKiloCode
 
@@ -140,3 +141,9 @@ def test_summarization_that_counts_with_the_model(model: Any, gateway: Any) -> N
     result = create_agent(model, [], middleware=[middleware]).invoke({"messages": messages})
     assert result["messages"][-1].text == "Done."
     assert len(gateway.chat_requests) == 2
+
+
+@pytest.mark.parametrize("message", [HumanMessage([{"type": ["a"]}]), RemoveMessage(id="1")], ids=["block", "message"])
+def test_what_nobody_can_count_is_named(message: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"'type' of a content block|RemoveMessage is no message"):
+        MODEL.get_num_tokens_from_messages([message])

@@ -413,3 +413,11 @@ async def test_a_text_to_embed_is_a_string(gateway: LocalGateway, given: Any) ->
         with pytest.raises(ConfigurationError, match="string"):
             await embed.aget_text_embedding_batch(texts)
     assert gateway.requests == []
+
+
+@pytest.mark.parametrize("name", ["default_query", "default_model", "functions"])
+def test_name_that_resembles_nothing_gets_no_hint(llm: KiloCode, name: str) -> None:
+    for wrong in (lambda: llm.chat(HI, **{name: 1}), lambda: KiloCodeEmbedding(**{name: 1})):
+        with pytest.raises(UnknownSettingError) as caught:
+            wrong()
+        assert "did you mean" not in str(caught.value).lower()

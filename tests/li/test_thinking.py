@@ -358,3 +358,14 @@ def test_thoughts_of_other_makers_go_as_text(llm: KiloCode, gateway: LocalGatewa
         "content": "Yes.",
         "reasoning": "Hm, yes.",
     }
+
+
+@pytest.mark.filterwarnings("always:reasoning_effort")
+async def test_warning_names_the_users_line(make_llm: Any) -> None:
+    llm = make_llm(model="kilo/auto", reasoning_effort="low")
+    with pytest.warns(UserWarning, match="reasoning_effort") as caught:
+        llm.complete("Hello")
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="reasoning_effort") as caught:
+        await llm.acomplete("Hello")
+    assert caught[0].filename == __file__
