@@ -12,7 +12,7 @@ from kilocode_gateway.local import Reply
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from tests.faults.subjects import Subject
+    from tests.faults.asking import Subject
 
 Ending = Literal["whole", "error", "either"]
 

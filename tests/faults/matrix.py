@@ -7,6 +7,7 @@ import contextlib
 import importlib
 import importlib.util
 import json
+import logging
 import os
 import socket
 import tempfile
@@ -19,19 +20,21 @@ from typing import TYPE_CHECKING, Any
 from kilocode_gateway.errors import KiloCodeError
 from kilocode_gateway.local import LocalGateway
 from kilocode_gateway.policy import RetryPolicy
+from tests.faults.asking import INPUTS, KEY, MODEL, Heard, Settings
 from tests.faults.faults import faults_of, ids_asked
-from tests.faults.subjects import INPUTS, KEY, MODEL, Heard, Settings, subjects
+from tests.faults.subjects import subjects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.faults.asking import Subject
     from tests.faults.faults import Fault
-    from tests.faults.subjects import Subject
 
 LONGEST = 5.0
 """Seconds that no cell may take: every limit that a cell sets is far below."""
 LONGEST_WAIT = 60.0
 """Seconds that an asker may be told to wait before it asks again."""
+MODELS = [{"id": id_, "context_length": 1000} for id_ in (MODEL, "openai/gpt-5.4", "google/gemini-3.5-flash")]
 LIBRARIES = ("httpx", "httpx2")
 
 
@@ -82,7 +85,7 @@ class Matrix:
     def run(self, name: str) -> Report:
         """Let everything happen to an asker."""
         subject, report = self.askers[name], Report()
-        with self._recorded_waits(), LocalGateway() as gateway, asyncio.Runner() as runner:
+        with self._recorded_waits(), LocalGateway(models=MODELS) as gateway, asyncio.Runner() as runner:
             clients = runner.run(self._clients())
             expected = runner.run(self._usual(subject, gateway, clients))
             for fault in faults_of(subject, _size(subject, gateway), self._step):
@@ -118,7 +121,7 @@ class Matrix:
         """Give the whole answer where nothing goes wrong."""
         heard = Heard()
         gateway.script(subject.reply(), path=subject.path)
-        await subject.ask(Settings(gateway, gateway.base_url, clients), heard)
+        await subject.ask(Settings(gateway.base_url, clients), heard)
         assert heard.whole
         assert subject.expected is None or heard.whole == subject.expected
         return heard.whole
@@ -134,7 +137,7 @@ class Matrix:
         address = f"http://127.0.0.1:{_free_port()}/api/gateway/" if fault.refused else gateway.base_url
         begin = time.monotonic()
         try:
-            await subject.ask(Settings(gateway, address, clients, **fault.settings), heard)
+            await subject.ask(Settings(address, clients, **fault.settings), heard)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is judged
             error = exc
         seconds = time.monotonic() - begin
@@ -165,6 +168,7 @@ def run(framework: str, library: str, asker: str, step: int) -> Report:
     """Run one asker in a process of its own, with nothing on disk that another has left."""
     with tempfile.TemporaryDirectory(prefix="kilocode-faults-") as folder:
         os.environ["KILOCODE_CACHE_DIR"] = folder
+        logging.getLogger("kilocode_gateway").addHandler(logging.NullHandler())
         return Matrix(framework, library, step).run(asker)
 
 
@@ -214,7 +218,7 @@ def _size(subject: Subject, gateway: LocalGateway) -> int:
     if subject.path == "chat/completions":
         body = {"model": MODEL, "messages": [{"role": "user", "content": "Hi."}], "stream": subject.streams}
     elif subject.path == "embeddings":
-        body = {"model": "openai/text-embedding-3-small", "input": INPUTS}
+        body = {"model": "openai/text-embedding-3-small", "input": INPUTS, "dimensions": 4}
     data = json.dumps(body).encode() if body else None
     gateway.script(subject.reply(), path=subject.path)
     request = urllib.request.Request(
