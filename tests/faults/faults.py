@@ -95,6 +95,10 @@ def harmless(subject: Subject) -> Iterator[Fault]:
     if subject.streams:
         many = subject.reply(prefix=b":\n\n" * 1_000_000)
         yield Fault("a million empty comments", [many], "whole", began=True)
+        first, second = json.dumps(_chunks("ab", "stop")[0]).split(", ", 1)
+        lines = [f"data: {first},\ndata: {second}\n\n"]
+        reply = Reply.chunks(lines, split=1, newline="\r\n")
+        yield Fault("data in two lines, every byte by itself", [reply], "whole", began=True, text="ab")
         for split in (1, 7):
             for text in ("a\r\nb", "\u2028 \u0085", "é" * 9):
                 chunks = [*_chunks(text), *_chunks("", "stop")]
