@@ -403,7 +403,7 @@ async def test_a_success_without_a_body(gateway: LocalGateway, ask: Ask) -> None
         await ask(transport_to(gateway), BODY)
 
 
-@pytest.mark.parametrize("faults", [{}, {"split": "event"}, {"gzip": True, "split": 100}])
+@pytest.mark.parametrize("faults", [{}, {"split": "event"}])
 async def test_an_answer_without_end_is_not_read_for_ever(
     gateway: LocalGateway, ask: Ask, monkeypatch: pytest.MonkeyPatch, faults: dict[str, Any]
 ) -> None:
