@@ -11,7 +11,7 @@ PYTEST :=
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test soak lint types format bench capabilities lowest clean
+.PHONY: help demo test soak lint types format bench capabilities faults lowest clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -44,6 +44,9 @@ capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models 
 	.venv-peers/bin/python -m benchmarks.capabilities lc --into tests/lc/README.md
 	.venv-peers-li/newest/bin/python -m benchmarks.capabilities li --into tests/li/README.md \
 		--python OpenRouter=.venv-peers-li/openrouter/bin/python
+
+faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line ended after every byte (some minutes)
+	$(BIN)/python -m tests.faults
 
 lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has moved in pyproject.toml
 	$(PIP) install --quiet 'uv>=0.9'

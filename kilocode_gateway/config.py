@@ -230,7 +230,7 @@ def checked_base_url(url: str) -> str:
         port_ok = parts.port is None or parts.port > 0
     except ValueError:
         parts, port_ok = urlsplit(""), False
-    fix = f"Give it as in base_url={DEFAULT_BASE_URL!r}, or set {BASE_URL_VARIABLE}."
+    fix = f"Give it as in {DEFAULT_BASE_URL!r}, or set {BASE_URL_VARIABLE}."
     if parts.username is not None or parts.password is not None:
         msg = f"The gateway address must not carry credentials. Pass the key as api_key, or set KILOCODE_API_KEY. {fix}"
         raise ConfigurationError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 MODE_HEADER = "x-kilocode-mode"
 TASK_HEADER = "X-KILOCODE-TASKID"
 """The gateway's headers (server source, February and November 2026). It cuts values to 500 characters."""
+
+_OURS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
+"""Headers that tell how a request is written, by lower-case name: never taken from outside."""
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +96,21 @@ def _text(given: object, name: str) -> str | None:
         msg = f"{name} must be a string, got {type(given).__name__}."
         raise ConfigurationError(msg)
     return header_value(given.strip() or None, name)
+
+
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Give further headers of a request, without those that tell how it is written.
+
+    Raises:
+        ConfigurationError: If one cannot be sent.
+
+    """
+    for name, value in headers.items():
+        fine = all(isinstance(text, str) for text in (name, value)) and _HEADER_NAME.match(name)
+        if not fine or not value.isascii() or any(ch in value for ch in "\r\n\0"):
+            msg = (
+                f"The header {name!r} cannot be sent (its value is not shown here): names are words, values are ASCII "
+                "text on one line."
+            )
+            raise ConfigurationError(msg)
+    return {name: value for name, value in headers.items() if name.lower() not in _OURS}

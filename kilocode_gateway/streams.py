@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kilocode_gateway import usage, wire
 from kilocode_gateway.error_bodies import error_from_payload
 from kilocode_gateway.errors import KiloCodeError, MalformedReplyError, StreamInterruptedError
+from kilocode_gateway.loops import Unlisted
 from kilocode_gateway.sse import EventDecoder, NotJSONError
 from kilocode_gateway.wire.reply import error_in
 
@@ -271,7 +272,7 @@ class AsyncStream:
         self._opened = opened
         self._decoder = AnswerDecoder(opened, requested_model)
         self._first: wire.Delta | None = None
-        self._pieces = _apieces(opened, self._decoder)
+        self._pieces = Unlisted(_apieces(opened, self._decoder))
         self._loop = asyncio.get_running_loop()
 
     @property

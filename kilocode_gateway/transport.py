@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -29,9 +28,9 @@ from kilocode_gateway.errors import (
 )
 from kilocode_gateway.fallbacks import another_may_help, told
 from kilocode_gateway.http import Call, aopen_answer, open_answer
-from kilocode_gateway.inputs import check_inputs
+from kilocode_gateway.inputs import alook, check_inputs, look
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
-from kilocode_gateway.options import CallOptions, without_options
+from kilocode_gateway.options import CallOptions, checked_headers, without_options
 from kilocode_gateway.policy import Deadline, RetryPolicy, timeouts_of
 from kilocode_gateway.streams import AsyncStream, Stream, count_lost, forget_frames, read_body, read_payload
 from kilocode_gateway.wire.embeddings import embeddings_body, read_vectors
@@ -59,10 +58,6 @@ _ABOUT: dict[str, Literal["embeddings", "fim"]] = {EMBEDDINGS: "embeddings", FIM
 
 _renamed: set[tuple[str, str]] = set()
 """(base URL, id): where the gateway knows an id only under its new name. What is true of a gateway stays true."""
-
-_OURS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
-"""Headers that tell how a request is written, by lower-case name: never taken from outside."""
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 class Transport:
@@ -104,7 +99,7 @@ class Transport:
         self._policy = RetryPolicy(max_retries=max_retries)
         self._client = http_client
         self._async_client = http_async_client
-        self._headers = _checked_headers(headers or {})
+        self._headers = checked_headers(headers or {})
         self._has_key = config.api_key is not None or key_in(self._headers) is not None
 
     def complete(self, body: Mapping[str, Any]) -> wire.Completion:
@@ -141,6 +136,7 @@ class Transport:
                 raise
             return read_body(data, opened, body["model"])
 
+        look(body, self.config, self._client)
         return self._run(self._plan(path, body), read)
 
     async def acompletions(self, body: Mapping[str, Any], *, path: str = CHAT) -> list[wire.Completion]:
@@ -154,6 +150,7 @@ class Transport:
                 raise
             return read_body(data, opened, body["model"])
 
+        await alook(body, self.config, self._async_client)
         return await self._arun(self._plan(path, body), read)
 
     def stream(self, body: Mapping[str, Any], *, path: str = CHAT) -> Stream:
@@ -168,6 +165,7 @@ class Transport:
                 stream.begin()
             return stream
 
+        look(body, self.config, self._client)
         return self._run(self._plan(path, body, stream=True), begin)
 
     async def astream(self, body: Mapping[str, Any], *, path: str = CHAT) -> AsyncStream:
@@ -179,6 +177,7 @@ class Transport:
                 await stream.begin()
             return stream
 
+        await alook(body, self.config, self._async_client)
         return await self._arun(self._plan(path, body, stream=True), begin)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -409,18 +408,6 @@ class _Request:
     def model(self) -> str:
         """The model as the user wrote it."""
         return (self.body or {}).get("model", "")  # type: ignore[no-any-return]  # checked where it is parsed
-
-
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        fine = all(isinstance(text, str) for text in (name, value)) and _HEADER_NAME.match(name)
-        if not fine or not value.isascii() or any(ch in value for ch in "\r\n\0"):
-            msg = (
-                f"The header {name!r} cannot be sent (its value is not shown here): names are words, values are ASCII "
-                "text on one line."
-            )
-            raise ConfigurationError(msg)
-    return {name: value for name, value in headers.items() if name.lower() not in _OURS}
 
 
 def _advance(plan: _Plan, outcome: object, errors: ErrorTable) -> tuple[Call | None, Any]:

@@ -167,7 +167,7 @@ class Carried(_Model):
             try:
                 super().__init__(*args, **settings)
             except ValidationError as exc:
-                error: Exception = _misfit(type(self).__name__, exc)
+                error: Exception = _misfit(type(self).__name__, exc, settings)
             except errors.ConfigurationError as exc:
                 error = as_langchain(exc)
             else:
@@ -199,10 +199,9 @@ class Carried(_Model):
         return without_connections(super().__getstate__())
 
 
-def _misfit(name: str, error: ValidationError) -> ConfigurationError:
-    """Say what is wrong with each setting of a class, without what stands in it: it may be a secret."""
-    wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
-    return ConfigurationError(f"{name} cannot take these settings: {wrong}.")
+def _misfit(name: str, error: ValidationError, settings: Mapping[str, Any]) -> ConfigurationError:
+    """Say what is wrong with each setting of a class, without what may be a secret."""
+    return ConfigurationError(f"{name} cannot take these settings: {wire.misfits(error.errors(), settings)}.")
 
 
 class OnGateway(Carried, BaseModel):
