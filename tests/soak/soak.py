@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import faulthandler
+import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -109,7 +111,10 @@ class Soak:
             if (now := self.ledger.told) != told:
                 told, since = now, time.monotonic()
             if time.monotonic() - since > _STUCK_SECONDS:
-                raise TimeoutError(f"nothing has happened for {_STUCK_SECONDS:.0f} s, after {told:,} requests")
+                # Whoever is stuck cannot be joined: this process ends at once, and shows where everybody stands.
+                self.say(f"WRONG: nothing has happened for {_STUCK_SECONDS:.0f} s, after {told:,} requests")
+                faulthandler.dump_traceback()
+                os._exit(1)
         for future in running:
             future.result()
 
