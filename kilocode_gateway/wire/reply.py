@@ -215,7 +215,8 @@ class StreamReader:
             if choice is None:
                 return None
         if self._finish is None and choice.get("finish_reason"):
-            self._finish, self._native_finish = str(choice["finish_reason"]), choice.get("native_finish_reason")
+            self._finish = str(choice["finish_reason"])
+            self._native_finish = as_str(choice.get("native_finish_reason")) or None
             self._read_tail(chunk)
         delta = choice.get("delta") or choice.get("message") or _plain_message(choice)
         return self._read_delta(delta, choice, chunk) if isinstance(delta, dict) else None

@@ -122,7 +122,7 @@ class ToolCallAssembler:
             return False
         try:
             return isinstance(json.loads("".join(self._arguments[slot])), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
 

@@ -115,6 +115,15 @@ def test_the_first_finish_reason_stays_and_the_last_usage_counts() -> None:
     assert reader.last().finish_reason == "length"
 
 
+@pytest.mark.parametrize("native", [["end"], {"reason": "end"}, 5, None, ""], ids=repr)
+def test_a_native_finish_reason_is_a_text_or_absent(native: object) -> None:
+    choice = {"index": 0, "finish_reason": "stop", "native_finish_reason": native}
+    reader = StreamReader()
+    reader.read({**HEAD, "choices": [{**choice, "delta": {}}]})
+    whole = read_completions({**HEAD, "choices": [{**choice, "message": {"content": ""}}]}, "x")[0]
+    assert reader.completion("x").native_finish_reason is whole.native_finish_reason is None
+
+
 @pytest.mark.parametrize("choices", [[], None, {}, "x", [None], [{}], [{"index": 0}], [{"index": 0, "delta": None}]])
 def test_chunks_that_bring_nothing(choices: object) -> None:
     reader = StreamReader()

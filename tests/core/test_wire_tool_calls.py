@@ -162,6 +162,12 @@ def test_arguments_stay_as_they_came(arguments: str) -> None:
     ]
 
 
+def test_arguments_that_are_nested_without_end_are_no_object() -> None:
+    deep = "[" * 100_000
+    found = calls([piece(deep, index=0, name="one")], [piece("{}", index=0, name="one")])
+    assert [(name, arguments) for _, name, arguments in found] == [("one", deep + "{}")]
+
+
 def test_what_else_comes_with_a_call_goes_back_with_it() -> None:
     extra = {"extra_content": {"google": {"thought_signature": "QUJD"}}}
     answer = read_stream({"tool_calls": [piece("{}", index=0, id_="c1", name="one", **extra)]})
