@@ -1,0 +1,54 @@
+"""What a process does that tries properties; a module of its own, so that every process can import it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.properties.holding import PROPERTIES
+
+OUTSIDE = ("KILO", "OPENAI_", "LANGSMITH_", "LANGCHAIN_", "LLAMA_")
+
+
+class Outcome(NamedTuple):
+    """What a batch came to."""
+
+    name: str
+    tried: int
+    failure: str
+
+
+def collect() -> list[str]:
+    """Import every module of properties, and say which cannot be used here."""
+    left_out = []
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        try:
+            importlib.import_module(f"tests.properties.{path.stem}")
+        except pytest.skip.Exception as exc:
+            left_out.append(f"{path.stem} is left out: {exc}")
+    return left_out
+
+
+def prepare() -> None:
+    """Make a process ready: no settings from outside, warnings as errors."""
+    for name in list(os.environ):
+        if name.upper().startswith(OUTSIDE) and name != "KILOCODE_CACHE_DIR":
+            del os.environ[name]
+    collect()
+    warnings.simplefilter("error")
+
+
+def attempt(name: str, seed: int, examples: int) -> Outcome:
+    """Try one batch of a property."""
+    return Outcome(name, *PROPERTIES[name].attempt(seed, examples))
+
+
+def seed_of(run: int, name: str, batch: int) -> int:
+    """Give the seed of one batch of a property, which depends on nothing but the run's seed and its own place."""
+    return random.Random(f"{run}/{name}/{batch}").getrandbits(64)
