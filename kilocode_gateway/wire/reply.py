@@ -367,9 +367,11 @@ def _content(content: object) -> tuple[str, list[dict[str, Any]]]:
 
 def _joined(old: dict[str, Any] | None, new: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Add a piece of audio or of log probabilities to those before it."""
+    # The chunks keep their own lists: these grow.
+    copies = {name: list(value) if isinstance(value, list) else value for name, value in new.items()}
     if old is None:
-        return {name: list(value) if isinstance(value, list) else value for name, value in new.items()}
-    for name, value in new.items():
+        return copies
+    for name, value in copies.items():
         if name in names and type(old.get(name)) is type(value) and isinstance(value, str | list):
             old[name] += value
         elif value is not None:

@@ -97,6 +97,16 @@ def test_pieces_keep_the_chunk_they_came_in_untouched() -> None:
     assert reader.text == "xxx"
 
 
+def test_probabilities_that_begin_with_null_leave_the_chunks_untouched_too() -> None:
+    pieces = [{"content": tokens} for tokens in (None, [{"token": "a"}], [{"token": "b"}])]
+    before = json.dumps(pieces)
+    reader = StreamReader()
+    for logprobs in pieces:
+        reader.read({**HEAD, "choices": [{"index": 0, "delta": {"content": "x"}, "logprobs": logprobs}]})
+    assert reader.completion("x").logprobs == {"content": [{"token": "a"}, {"token": "b"}]}
+    assert json.dumps(pieces) == before
+
+
 @pytest.mark.parametrize("content", [[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"])
 def test_content_in_parts(content: object) -> None:
     assert read_stream({"content": content}).text == "ab"
