@@ -19,10 +19,12 @@ BATCH = 500
 """Examples that a process tries of one property before it takes the next."""
 
 
-def fuzz(names: list[str], target: int, seed: int, processes: int) -> tuple[int, set[str]]:
+def fuzz(names: list[str], target: int, seed: int, processes: int, folder: str) -> tuple[int, set[str]]:
     """Try the properties in turn until so many examples were tried, and give their number and what failed."""
     tried, failed = 0, set[str]()
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=prepare) as pool:
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), initializer=prepare, initargs=(folder,)
+    ) as pool:
         done = 0
         while tried < target and (standing := [name for name in names if name not in failed]):
             rounds = max(1, math.ceil((target - tried) / (len(standing) * BATCH)))
@@ -55,14 +57,13 @@ def main() -> int:
     asked = parser.parse_args()
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="kilocode-fuzz-") as folder:
-        # Neither a cache of ours nor Hypothesis's own is left in the checkout.
-        os.environ["KILOCODE_CACHE_DIR"] = folder
+        # What Hypothesis keeps for itself is not left in the checkout.
         os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(Path(folder) / "hypothesis")
         for line in collect():
             print(line)
         names = sorted(name for name in PROPERTIES if asked.only in name)
         print(f"{len(names)} properties, seed {asked.seed}, {asked.processes} processes", flush=True)
-        tried, failed = fuzz(names, asked.examples, asked.seed, asked.processes)
+        tried, failed = fuzz(names, asked.examples, asked.seed, asked.processes, folder)
     for name in sorted(failed):
         print(f"FAILED: {name}")
     print(

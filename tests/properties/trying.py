@@ -35,11 +35,12 @@ def collect() -> list[str]:
     return left_out
 
 
-def prepare() -> None:
-    """Make a process ready: no settings from outside, warnings as errors."""
+def prepare(folder: str) -> None:
+    """Make a process ready: no settings from outside, a cache folder of its own, warnings as errors."""
     for name in list(os.environ):
-        if name.upper().startswith(OUTSIDE) and name != "KILOCODE_CACHE_DIR":
+        if name.upper().startswith(OUTSIDE):
             del os.environ[name]
+    os.environ["KILOCODE_CACHE_DIR"] = str(Path(folder) / f"cache-{os.getpid()}")
     collect()
     warnings.simplefilter("error")
 
