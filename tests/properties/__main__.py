@@ -15,9 +15,6 @@ from pathlib import Path
 
 from tests.properties.trying import PROPERTIES, attempt, collect, prepare, seed_of
 
-BATCH = 500
-"""Examples that a process tries of one property before it takes the next."""
-
 
 def fuzz(names: list[str], target: int, seed: int, processes: int, folder: str) -> tuple[int, set[str]]:
     """Try the properties in turn until so many examples were tried, and give their number and what failed."""
@@ -27,9 +24,9 @@ def fuzz(names: list[str], target: int, seed: int, processes: int, folder: str) 
     ) as pool:
         done = 0
         while tried < target and (standing := [name for name in names if name not in failed]):
-            rounds = max(1, math.ceil((target - tried) / (len(standing) * BATCH)))
+            rounds = max(1, math.ceil((target - tried) / sum(PROPERTIES[name].batch for name in standing)))
             tasks = [
-                pool.submit(attempt, name, seed_of(seed, name, done + turn), BATCH)
+                pool.submit(attempt, name, seed_of(seed, name, done + turn))
                 for turn in range(rounds)
                 for name in standing
             ]

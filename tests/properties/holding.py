@@ -31,6 +31,7 @@ class Property:
 
     body: Callable[..., None]
     inputs: dict[str, SearchStrategy[Any]]
+    batch: int
     tried: int = 0
     """How many examples it has stood."""
 
@@ -45,19 +46,18 @@ class Property:
         test: Callable[[], None] = chosen(given(**self.inputs)(counted))
         return test
 
-    def attempt(self, number: int, examples: int) -> tuple[int, str]:
-        """Try it with many examples.
+    def attempt(self, number: int) -> tuple[int, str]:
+        """Try a batch of examples, or all that there are where those are fewer.
 
         Args:
             number: The seed from which they are drawn.
-            examples: How many there are to be; where there are not so many different ones, they are fewer.
 
         Returns:
             How many it stood, and the failure as text, empty where there is none.
 
         """
         before = self.tried
-        many = settings(QUICK, max_examples=examples, derandomize=False, phases=(Phase.generate, Phase.shrink))
+        many = settings(QUICK, max_examples=self.batch, derandomize=False, phases=(Phase.generate, Phase.shrink))
         try:
             seed(number)(self.test(many))()
         except Exception:  # noqa: BLE001 - whatever it raises is the failure
@@ -69,11 +69,17 @@ PROPERTIES: dict[str, Property] = {}
 """Every property whose module has been imported, as `module::name`."""
 
 
-def holds(**inputs: SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
-    """Say what the arguments of a property may be, and make a test of it."""
+def holds(batch: int = 1000, /, **inputs: SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Say what the arguments of a property may be, and make a test of it.
+
+    Args:
+        batch: How many examples are tried before other properties have their turn: fewer of what takes longer.
+        inputs: Where each argument is drawn from.
+
+    """
 
     def register(body: Callable[..., None]) -> Callable[[], None]:
-        found = Property(body, inputs)
+        found = Property(body, inputs, batch)
         PROPERTIES[f"{body.__module__.rpartition('.')[2]}::{body.__name__}"] = found
         return found.test(QUICK)
 

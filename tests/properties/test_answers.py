@@ -99,7 +99,7 @@ def _check_usage(usage: Usage) -> None:
     assert json.dumps({name: getattr(usage, name) for name in names})
 
 
-@holds(payload=wholes)
+@holds(500, payload=wholes)
 def test_any_object_is_an_answer_or_one_error(payload: dict[str, Any]) -> None:
     before = json.dumps(payload)
     try:
@@ -117,7 +117,7 @@ def test_any_object_is_an_answer_or_one_error(payload: dict[str, Any]) -> None:
     assert json.dumps(payload) == before
 
 
-@holds(found=chunks)
+@holds(200, found=chunks)
 def test_the_pieces_of_any_chunks_are_the_answer(found: list[dict[str, Any]]) -> None:
     before = json.dumps(found)
     reader = StreamReader()
@@ -199,7 +199,7 @@ def told(draw: DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return message, deltas
 
 
-@holds(both=told())
+@holds(200, both=told())
 def test_a_stream_says_what_the_same_answer_says_at_once(both: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
     message, deltas = both
     reader = StreamReader()
@@ -216,7 +216,9 @@ def test_a_stream_says_what_the_same_answer_says_at_once(both: tuple[dict[str, A
             assert getattr(again, name) == getattr(whole, name), name
 
 
-@holds(usages=st.lists(altered(st.just(USAGE)) | json_of(st.sampled_from([*USAGE, "x"])), max_size=4), cost=json_of())
+@holds(
+    200, usages=st.lists(altered(st.just(USAGE)) | json_of(st.sampled_from([*USAGE, "x"])), max_size=4), cost=json_of()
+)
 def test_any_usage_is_counted(usages: list[Any], cost: Any) -> None:
     with track_usage() as spent:
         for usage in usages:
@@ -235,6 +237,7 @@ VECTORS = {"data": [{"index": 1, "embedding": [0.5, 1.0]}, {"index": 0, "embeddi
 
 
 @holds(
+    500,
     reply=altered(st.just(VECTORS)) | objects_of(st.sampled_from(["data", "index", "embedding"])),
     count=st.integers(0, 4),
 )

@@ -31,14 +31,14 @@ def facts(kept: cache.CachedList | None) -> Any:
     return kept and (kept.fetched, kept.skipped, list(kept.lines.items()))
 
 
-@holds(content=st.binary(max_size=200) | json_of().map(lambda value: json.dumps(value).encode() + b"\n{}\n"))
+@holds(500, content=st.binary(max_size=200) | json_of().map(lambda value: json.dumps(value).encode() + b"\n{}\n"))
 def test_any_bytes_are_no_list(content: bytes) -> None:
     save({"a": "{}"}, 0.0, 0)
     cache.path_of(HERE).write_bytes(content)
     assert cache.load(HERE) is None
 
 
-@holds(lines=lists, fetched=times, skipped=st.integers(0, 99))
+@holds(500, lines=lists, fetched=times, skipped=st.integers(0, 99))
 def test_what_was_saved_comes_back(lines: dict[str, str], fetched: float, skipped: int) -> None:
     save(lines, fetched, skipped)
     kept = cache.load(HERE)
@@ -47,7 +47,7 @@ def test_what_was_saved_comes_back(lines: dict[str, str], fetched: float, skippe
     assert facts(kept) == (fetched, skipped, written)
 
 
-@holds(lines=lists, fetched=times, data=st.data())
+@holds(200, lines=lists, fetched=times, data=st.data())
 def test_a_damaged_file_gives_what_was_saved_or_nothing(lines: dict[str, str], fetched: float, data: Any) -> None:
     whole = save(lines, fetched, 1)
     before = facts(cache.load(HERE))
@@ -57,7 +57,7 @@ def test_a_damaged_file_gives_what_was_saved_or_nothing(lines: dict[str, str], f
     assert cache.load(HERE) is not None
 
 
-@holds(lines=lists, place=st.integers(0, 10**5), bits=st.integers(1, 255))
+@holds(500, lines=lists, place=st.integers(0, 10**5), bits=st.integers(1, 255))
 def test_no_single_byte_can_change_a_list(lines: dict[str, str], place: int, bits: int) -> None:
     whole = save(lines, 5.0, 1)
     before = facts(cache.load(HERE))
@@ -66,7 +66,7 @@ def test_no_single_byte_can_change_a_list(lines: dict[str, str], place: int, bit
     assert facts(cache.load(HERE)) in (None, before)
 
 
-@holds(lines=lists, name=st.sampled_from(["time", "skipped", "count", "ids", "starts", "length"]), data=st.data())
+@holds(200, lines=lists, name=st.sampled_from(["time", "skipped", "count", "ids", "starts", "length"]), data=st.data())
 def test_a_header_of_somebody_else_is_read_or_ignored(lines: dict[str, str], name: str, data: Any) -> None:
     head, _, rest = save(lines, 5.0, 1).partition(b"\n")
     header = json.loads(head)

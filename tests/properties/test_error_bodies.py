@@ -79,7 +79,7 @@ contents = (
 )
 
 
-@holds(status=statuses | st.integers(100, 999), given=headers, body=contents, context=contexts)
+@holds(500, status=statuses | st.integers(100, 999), given=headers, body=contents, context=contexts)
 def test_any_answer_that_is_no_success_is_an_error(status: int, given: Any, body: bytes, context: Context) -> None:
     error = error_from_answer(status, given, body, context)
     _check(error, given)
@@ -87,7 +87,7 @@ def test_any_answer_that_is_no_success_is_an_error(status: int, given: Any, body
     assert error.url == URL
 
 
-@holds(payload=payloads, given=headers, context=contexts)
+@holds(500, payload=payloads, given=headers, context=contexts)
 def test_any_error_inside_a_success_is_an_error(payload: dict[str, Any], given: Any, context: Context) -> None:
     before = json.dumps(payload)
     _check(error_from_payload(payload, given, context), given)

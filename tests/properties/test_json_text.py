@@ -28,7 +28,7 @@ def test_any_text_gives_a_part_of_itself(text: str) -> None:
     assert json_in(found) == found
 
 
-@holds(value=objects_of(texts), before=prose, after=prose, indent=st.sampled_from([None, 2]), fenced=st.booleans())
+@holds(500, value=objects_of(texts), before=prose, after=prose, indent=st.sampled_from([None, 2]), fenced=st.booleans())
 def test_an_object_is_found_in_prose_and_fences(
     value: dict[str, Any], before: str, after: str, indent: int | None, fenced: bool
 ) -> None:
@@ -47,7 +47,9 @@ def test_of_a_growing_answer_comes_what_is_there(value: dict[str, Any], before: 
 
 
 @holds(
-    name=texts, errors=st.lists(st.dictionaries(st.sampled_from(["loc", "msg"]), st.lists(json_of(leaves=2)) | texts))
+    200,
+    name=texts,
+    errors=st.lists(st.dictionaries(st.sampled_from(["loc", "msg"]), st.lists(json_of(leaves=2)) | texts)),
 )
 def test_any_misfit_is_told(name: str, errors: list[dict[str, Any]]) -> None:
     assert f"does not fit {name}: " in misfit(name, errors)

@@ -92,7 +92,7 @@ def _written(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-@holds(said=st.lists(messages, max_size=3))
+@holds(200, said=st.lists(messages, max_size=3))
 def test_any_messages_become_a_request_or_are_refused(said: list[BaseMessage]) -> None:
     before = copy.deepcopy(said)
     model = ChatKiloCode(model="a/b", base_url="http://127.0.0.1:9/", api_key="k")
@@ -114,7 +114,7 @@ def test_any_messages_become_a_request_or_are_refused(said: list[BaseMessage]) -
     )
 
 
-@holds(found=chunks)
+@holds(200, found=chunks)
 def test_any_answer_is_the_sum_of_its_pieces(found: list[dict[str, Any]]) -> None:
     reader = StreamReader()
     pieces = [to_chunk(delta) for chunk in found if (delta := reader.read(chunk)) is not None]
@@ -133,10 +133,11 @@ def test_any_answer_is_the_sum_of_its_pieces(found: list[dict[str, Any]]) -> Non
 
 
 @holds(
+    500,
     settings=st.dictionaries(
         st.sampled_from(["temperature", "stop", "provider", "extra_body", "n", "reasoning", "tools", "x"]),
         json_of(leaves=3),
-    )
+    ),
 )
 def test_any_settings_of_a_call_are_sent_or_refused(settings: dict[str, Any]) -> None:
     model = ChatKiloCode(model="a/b", base_url="http://127.0.0.1:9/", api_key="k")

@@ -59,7 +59,7 @@ def _written(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-@holds(said=st.lists(messages, max_size=3))
+@holds(200, said=st.lists(messages, max_size=3))
 def test_any_messages_become_a_request_or_are_refused(said: list[ChatMessage]) -> None:
     before = copy.deepcopy(said)
     try:
@@ -77,7 +77,7 @@ def test_any_messages_become_a_request_or_are_refused(said: list[ChatMessage]) -
     assert repr(said) == repr(before)
 
 
-@holds(found=chunks)
+@holds(200, found=chunks)
 def test_any_answer_is_a_response_whole_and_in_pieces(found: list[dict[str, Any]]) -> None:
     reader = StreamReader()
     streamed = StreamedChat()
@@ -104,7 +104,8 @@ PROBABILITIES = {
 
 
 @holds(
-    found=altered(st.just(PROBABILITIES)) | json_of(st.sampled_from(["content", "token", "logprob", "top_logprobs"]))
+    500,
+    found=altered(st.just(PROBABILITIES)) | json_of(st.sampled_from(["content", "token", "logprob", "top_logprobs"])),
 )
 def test_any_log_probabilities_are_read_or_left_out(found: Any) -> None:
     before = json.dumps(found)

@@ -84,7 +84,7 @@ def _same(one: object, other: object) -> bool:
     return json.dumps(one) == json.dumps(other)
 
 
-@holds(listed=rows, escaped=st.booleans(), indent=st.sampled_from([None, 1]), more=st.booleans())
+@holds(200, listed=rows, escaped=st.booleans(), indent=st.sampled_from([None, 1]), more=st.booleans())
 def test_a_list_is_kept_as_it_was_given(listed: list[Any], escaped: bool, indent: int | None, more: bool) -> None:
     envelope = {"data": listed, **({"object": "list"} if more else {})}
     body = json.dumps(envelope, ensure_ascii=escaped, indent=indent).encode("utf-8", "surrogatepass")
@@ -101,7 +101,7 @@ def test_a_list_is_kept_as_it_was_given(listed: list[Any], escaped: bool, indent
     assert listing.skipped == sum(check_entry(entry) is None for entry in listed)
 
 
-@holds(whole=altered(st.just({"data": [FULL]})) | json_of(st.sampled_from(FIELDS)))
+@holds(500, whole=altered(st.just({"data": [FULL]})) | json_of(st.sampled_from(FIELDS)))
 def test_any_json_is_a_list_or_no_list(whole: Any) -> None:
     try:
         listing = read_listing(json.dumps(whole).encode())
@@ -111,7 +111,7 @@ def test_any_json_is_a_list_or_no_list(whole: Any) -> None:
         assert _same({id_: json.loads(line) for id_, line in listing.lines.items()}, _kept(whole["data"]))
 
 
-@holds(entry=entries | priced, tokens=st.lists(st.integers(0, 10**12), min_size=4, max_size=4))
+@holds(500, entry=entries | priced, tokens=st.lists(st.integers(0, 10**12), min_size=4, max_size=4))
 def test_every_fact_of_an_entry_can_be_read(entry: dict[str, Any], tokens: list[int]) -> None:
     if check_entry(entry) is None:
         return
@@ -124,6 +124,9 @@ def test_every_fact_of_an_entry_can_be_read(entry: dict[str, Any], tokens: list[
     assert not (info.is_free and info.is_paid)
     for count in (info.context_window, info.max_output_tokens, info.created):
         assert count is None or (type(count) is int and count > 0)
+    told = [entry.get(name) for name in ("context_length", "max_completion_tokens", "created")]
+    told += [*entry["top_provider"].values()] if isinstance(entry.get("top_provider"), dict) else []
+    assert all(count is None or count in told for count in (info.context_window, info.max_output_tokens, info.created))
     for name in PRICES:
         price = getattr(info.pricing, name)
         assert price is None or (isinstance(price, Decimal) and (price == 0 or Decimal("1e-30") <= price < 10**19))
@@ -137,7 +140,7 @@ def test_every_fact_of_an_entry_can_be_read(entry: dict[str, Any], tokens: list[
     assert again == info
 
 
-@holds(listed=rows, wanted=texts | ids)
+@holds(200, listed=rows, wanted=texts | ids)
 def test_a_catalog_of_any_list_stands(listed: list[Any], wanted: str) -> None:
     good = _kept(listed)
     lines: dict[str, Any] = {id_: json.dumps(entry) for id_, entry in good.items()}
@@ -161,7 +164,7 @@ def test_a_catalog_of_any_list_stands(listed: list[Any], wanted: str) -> None:
     assert (wanted in catalog) == (catalog.get(wanted) is not None)
 
 
-@holds(lines=st.dictionaries(ids.filter(bool), st.binary(max_size=30) | json_of().map(json.dumps), max_size=4))
+@holds(200, lines=st.dictionaries(ids.filter(bool), st.binary(max_size=30) | json_of().map(json.dumps), max_size=4))
 def test_a_catalog_of_any_lines_stands(lines: dict[str, Any]) -> None:
     catalog = Catalog({id_.strip() or "x": line for id_, line in lines.items()}, source="cache", fetched=0.0)
     assert {info.id for info in catalog.values()} == set(catalog)
@@ -169,7 +172,9 @@ def test_a_catalog_of_any_lines_stands(lines: dict[str, Any]) -> None:
     assert catalog._repr_html_()
 
 
-@holds(payload=altered(st.just(LISTED), most=5) | json_of(), wanted=ids, dimensions=st.integers(-1, 5000) | numbers)
+@holds(
+    200, payload=altered(st.just(LISTED), most=5) | json_of(), wanted=ids, dimensions=st.integers(-1, 5000) | numbers
+)
 def test_a_list_of_embedding_models_is_read_entry_by_entry(payload: Any, wanted: str, dimensions: Any) -> None:
     models = _listed(payload, source="gateway")
     assert repr(models)
@@ -178,6 +183,9 @@ def test_a_list_of_embedding_models_is_read_entry_by_entry(payload: Any, wanted:
         assert models.get(id_) is not None
         assert info.id == id_
         assert info.dimension is None or (type(info.dimension) is int and info.dimension > 0)
+        assert info.dimension is None or info.dimension in [
+            row.get("dimension") for row in payload["models"] if isinstance(row, dict)
+        ]
         assert info.dimension is None or info.allows(info.dimension)
         try:
             models.check(id_, dimensions)
@@ -204,7 +212,7 @@ BODY = {
 }
 
 
-@holds(listed=rows, body=altered(st.just(BODY)), models=st.lists(ids, min_size=1, max_size=3))
+@holds(200, listed=rows, body=altered(st.just(BODY)), models=st.lists(ids, min_size=1, max_size=3))
 def test_inputs_are_checked_against_any_list(listed: list[Any], body: Any, models: list[str]) -> None:
     lines: dict[str, Any] = {id_: json.dumps(entry) for id_, entry in _kept(listed).items()}
     catalog = Catalog(lines, source="gateway", fetched=0.0)

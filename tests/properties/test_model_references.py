@@ -45,7 +45,7 @@ def test_near_names_are_among_those_that_there_are(wanted: str, ids: list[str], 
     assert set(found) <= set(ids) - {wanted}
 
 
-@holds(reference=references | scalars)
+@holds(500, reference=references | scalars)
 def test_any_reference_is_in_a_list_or_is_told_what_is(reference: Any) -> None:
     for listed in (Catalog.bundled(), EmbeddingModels.bundled()):
         try:

@@ -95,7 +95,7 @@ def _same(one: object, other: object) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-@holds(body=bodies(), model=models, stream=st.booleans())
+@holds(200, body=bodies(), model=models, stream=st.booleans())
 def test_a_request_shaped_twice_is_the_same(body: dict[str, Any], model: str, stream: bool) -> None:
     before = copy.deepcopy(body)
     once = shape(body, model=model, stream=stream, warn=False)
@@ -108,7 +108,7 @@ def test_a_request_shaped_twice_is_the_same(body: dict[str, Any], model: str, st
     assert not stream or once["stream_options"]["include_usage"] is True
 
 
-@holds(body=bodies(), model=models, stream=st.booleans())
+@holds(200, body=bodies(), model=models, stream=st.booleans())
 def test_every_setting_arrives_or_is_told(body: dict[str, Any], model: str, stream: bool) -> None:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")

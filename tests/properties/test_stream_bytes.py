@@ -77,7 +77,7 @@ def layouts(draw: DrawFn, datas: list[str]) -> bytes:
     return written.encode()
 
 
-@holds(found=events, data=st.data(), cuts=cuts, escaped=st.booleans())
+@holds(200, found=events, data=st.data(), cuts=cuts, escaped=st.booleans())
 def test_events_are_the_same_in_any_layout(found: list[Any], data: Any, cuts: list[int], escaped: bool) -> None:
     datas = [json.dumps(event, ensure_ascii=escaped) for event in found]
     if not escaped and any("\ud800" <= char <= "\udfff" for text in datas for char in text):
@@ -166,7 +166,7 @@ def test_a_stream_that_was_cut_is_never_a_whole_answer(
         assert outcome.text == handed == text
 
 
-@holds(stream=streams(), data=st.data(), cuts=cuts)
+@holds(500, stream=streams(), data=st.data(), cuts=cuts)
 def test_damage_behind_the_text_leaves_the_text(
     stream: tuple[bytes, int, int, str], data: Any, cuts: list[int]
 ) -> None:
@@ -178,7 +178,7 @@ def test_damage_behind_the_text_leaves_the_text(
         assert handed == text
 
 
-@holds(stream=streams(), data=st.data(), cuts=cuts)
+@holds(500, stream=streams(), data=st.data(), cuts=cuts)
 def test_any_damage_ends_in_an_answer_or_in_one_error(
     stream: tuple[bytes, int, int, str], data: Any, cuts: list[int]
 ) -> None:
@@ -194,7 +194,9 @@ def test_any_damage_ends_in_an_answer_or_in_one_error(
         read_body(body, opened(), "a/asked")
 
 
-@holds(found=st.lists(st.dictionaries(st.sampled_from([*HEAD, "choices", "usage", "error"]), json_of(), max_size=4)))
+@holds(
+    200, found=st.lists(st.dictionaries(st.sampled_from([*HEAD, "choices", "usage", "error"]), json_of(), max_size=4))
+)
 def test_any_objects_end_in_an_answer_or_in_one_error(found: list[Any]) -> None:
     handed, outcome = read([_event(payload) for payload in found])
     assert outcome.text == handed

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import os
 import random
+import threading
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -41,13 +43,22 @@ def prepare(folder: str) -> None:
         if name.upper().startswith(OUTSIDE):
             del os.environ[name]
     os.environ["KILOCODE_CACHE_DIR"] = str(Path(folder) / f"cache-{os.getpid()}")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     collect()
     warnings.simplefilter("error")
 
 
-def attempt(name: str, seed: int, examples: int) -> Outcome:
+def _end_with_parent() -> None:
+    """Leave when the process that started this one is gone, since nothing would wake a worker then."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def attempt(name: str, seed: int) -> Outcome:
     """Try one batch of a property."""
-    return Outcome(name, *PROPERTIES[name].attempt(seed, examples))
+    return Outcome(name, *PROPERTIES[name].attempt(seed))
 
 
 def seed_of(run: int, name: str, batch: int) -> int:

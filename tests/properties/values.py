@@ -114,4 +114,5 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(marks)]
 
 
-cuts: SearchStrategy[list[int]] = st.lists(st.integers(0, 5000), max_size=8)
+cuts: SearchStrategy[list[int]] = st.lists(st.integers(0, 5000), max_size=8) | st.just(list(range(5000)))
+"""Where bytes are cut, a few places or all of them."""
