@@ -7,11 +7,13 @@ PIP := $(BIN)/python -m pip
 SOURCES := pyproject.toml kilocode_gateway/_version.py
 # More arguments for pytest: make test PYTEST="-k errors"
 PYTEST :=
+# The same for fuzz: make fuzz FUZZ="--seed 5 --only cache"
+FUZZ :=
 
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test soak lint types format bench capabilities faults lowest clean
+.PHONY: help demo test fuzz soak lint types format bench capabilities faults lowest clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -24,6 +26,9 @@ test: .venv/test.stamp ## The whole suite, in an environment with both framework
 
 soak: .venv/test.stamp ## 100,000 requests through both frameworks, a tenth of them faulted; each answer is accounted for
 	$(BIN)/python -m tests.soak
+
+fuzz: .venv/test.stamp ## Try every property of tests/properties with 100,000 examples in all, for some minutes
+	$(BIN)/python -m tests.properties $(FUZZ)
 
 lint: .venv/lint.stamp ## ruff, and whether the code is formatted
 	$(BIN)/ruff check .

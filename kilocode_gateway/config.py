@@ -236,7 +236,9 @@ def checked_base_url(url: str) -> str:
         raise ConfigurationError(msg)
     odd = any(ch.isspace() or not ch.isprintable() for ch in text)
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok or odd:
-        msg = f"The gateway address must be an http(s) URL with a host, got {text!r}. {fix}"
+        # What cannot be read as an address may hold credentials all the same.
+        shown = text.rpartition("@")[2].split("?")[0].split("#")[0]
+        msg = f"The gateway address must be an http(s) URL with a host, got {shown!r}. {fix}"
         raise ConfigurationError(msg)
     if parts.query or parts.fragment:
         shown = text.split("?")[0].split("#")[0]

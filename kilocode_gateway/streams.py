@@ -84,10 +84,11 @@ class AnswerDecoder:
             if self._json is not None:
                 self._json.append(data)
                 return
-            data = data.lstrip(_BLANKS)
-            if not data:
-                return
+            data = (self._beginning + data).lstrip(_BLANKS)
             self._beginning = data[:200]
+            if _BYTE_ORDER_MARK.startswith(data):
+                # Nothing yet, or no more than a part of the mark.
+                return
             if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
                 self._json = [data]
                 return

@@ -76,7 +76,7 @@ def _shape_reasoning(shaped: dict[str, Any], model: str, *, warn: bool) -> None:
     if effort is None:
         return
     reasoning = shaped.get("reasoning") or {}
-    if "effort" in reasoning or "max_tokens" in reasoning:
+    if reasoning.get("effort") is not None or reasoning.get("max_tokens") is not None:
         return
     why = _why_no_effort(effort, model)
     if why and warn:

@@ -33,7 +33,7 @@ PARAMETERS: dict[str, str] = {
         "Which providers may serve the request: order, only, ignore, sort, data_collection, zdr, require_parameters."
     ),
     "reasoning": "How much the model thinks: effort, max_tokens, exclude, enabled. Sent as it is.",
-    "reasoning_effort": "OpenAI's form of `reasoning`: sent as `reasoning: {effort}`.",
+    "reasoning_effort": "OpenAI's form of `reasoning`: sent as `reasoning: {effort}`, unless that says how much.",
     "reasoning_split": "MiniMax: whether reasoning comes apart from the answer.",
     "repetition_penalty": "From 0 to 2: makes repeated words less likely.",
     "response_format": "The form of the answer: json_object or json_schema.",

@@ -102,6 +102,12 @@ async def test_what_does_no_harm(gateway: LocalGateway, ask: Ask, name: str) -> 
     assert await _ends_well(ask, gateway) == "whole"
 
 
+async def test_a_mark_before_an_answer_at_once_may_come_in_pieces(gateway: LocalGateway, ask: Ask) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}
+    gateway.script(Reply.raw(200, {"choices": [choice]}, prefix=b" \n\xef\xbb\xbf", split=1, chunk_delay=0.002))
+    assert (await ask(transport_to(gateway), BODY)).text == "Hi."
+
+
 @pytest.mark.parametrize("name", IN_STREAMS)
 async def test_what_does_no_harm_in_a_stream(gateway: LocalGateway, ask_streamed: Ask, name: str) -> None:
     gateway.script(rich(**IN_STREAMS[name]))

@@ -409,3 +409,16 @@ async def test_arguments_of_a_tool_call_are_json(chat: Any, llm: KiloCode, gatew
     with pytest.raises(ConfigurationError, match=rf"'book'.*no JSON: .*{type(given).__name__}.*dates as strings"):
         await chat(llm, messages)
     assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "Hi", 5, [], {"token": 5}, {"logprob": "low"}, {"bytes": "Hi"}, {"top_logprobs": [None, 5]}], ids=repr
+)
+def test_log_probs_of_another_form_spoil_no_answer(llm: KiloCode, gateway: LocalGateway, odd: Any) -> None:
+    token = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105]}
+    choice = {"message": {"content": "Hi."}, "finish_reason": "stop", "logprobs": {"content": [token, odd]}}
+    gateway.script(Reply.raw(200, {"choices": [choice]}))
+    response = llm.chat([ChatMessage(role="user", content="Hi.")])
+    assert response.message.content == "Hi."
+    assert response.logprobs is not None
+    assert response.logprobs[0][0].token == "Hi"
