@@ -86,8 +86,8 @@ class AnswerDecoder:
                 return
             data = (self._beginning + data).lstrip(_BLANKS)
             self._beginning = data[:200]
-            if _BYTE_ORDER_MARK.startswith(data):
-                # Nothing yet, or no more than a part of the mark.
+            if any(start.startswith(data) for start in (_BYTE_ORDER_MARK, *_EVENT_FIELDS)):
+                # Nothing yet, or no more than a part of the mark or of a field's name.
                 return
             if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
                 self._json = [data]

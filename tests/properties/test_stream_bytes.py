@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kilocode_gateway.answers import OpenAnswer, Watch
 from kilocode_gateway.error_texts import Context
-from kilocode_gateway.errors import KiloCodeError
+from kilocode_gateway.errors import KiloCodeError, StreamInterruptedError
 from kilocode_gateway.policy import Deadline
 from kilocode_gateway.sse import EventDecoder, NotJSONError
 from kilocode_gateway.streams import AnswerDecoder, read_body
@@ -192,6 +192,12 @@ def test_any_damage_ends_in_an_answer_or_in_one_error(
     assert again[0] == handed
     with contextlib.suppress(KiloCodeError):
         read_body(body, opened(), "a/asked")
+
+
+def test_the_name_of_a_field_may_come_in_pieces() -> None:
+    for whole in (b"data", b"\xef\xbb\xbfdata", b"event: x"):
+        outcomes = [read(pieces)[1] for pieces in ([whole], [whole[at : at + 1] for at in range(len(whole))])]
+        assert type(outcomes[0]) is type(outcomes[1]) is StreamInterruptedError
 
 
 @holds(
