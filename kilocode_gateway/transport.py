@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import key_in
+from kilocode_gateway.config import checked_headers, key_in, secrets_in
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,
@@ -62,7 +61,6 @@ _renamed: set[tuple[str, str]] = set()
 
 _OURS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
 """Headers that tell how a request is written, by lower-case name: never taken from outside."""
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 class Transport:
@@ -98,13 +96,17 @@ class Transport:
         if type(max_retries) is not int or max_retries < 0:
             msg = f"max_retries must be a whole number from 0, got {max_retries!r}."
             raise ConfigurationError(msg)
+        # Hidden or gone before anything is raised: a traceback that shows local variables shows no header.
+        headers, wrong = checked_headers(headers or {})
+        if wrong:
+            raise ConfigurationError(wrong)
         self.config = config
         self.errors = errors
         self._timeouts = timeouts_of(timeout)
         self._policy = RetryPolicy(max_retries=max_retries)
         self._client = http_client
         self._async_client = http_async_client
-        self._headers = _checked_headers(headers or {})
+        self._headers = {name: value for name, value in headers.items() if name.lower() not in _OURS}
         self._has_key = config.api_key is not None or key_in(self._headers) is not None
 
     def complete(self, body: Mapping[str, Any]) -> wire.Completion:
@@ -356,7 +358,6 @@ class Transport:
         url, path, body = self.config.url(request.path), request.path, request.body
         content = None
         headers = self.config.headers(request.options.headers(self._headers))
-        key = key_in(headers)
         if body is not None:
             shaped = body
             if model is not None:
@@ -369,7 +370,7 @@ class Transport:
         context = Context(
             url=url,
             model=model,
-            authenticated=key is not None,
+            authenticated=key_in(headers) is not None,
             errors=self.errors,
             requested=reference,
             about=_ABOUT.get(path, "chat"),
@@ -379,7 +380,7 @@ class Transport:
             deadline=request.deadline,
             failed=request.failed,
             may_fall_back=request.may_fall_back,
-            reveal=key.reveal if key is not None else None,
+            secrets=secrets_in(headers),
         )
         return Call(request.method, url, headers, content, self._timeouts, context)
 
@@ -409,18 +410,6 @@ class _Request:
     def model(self) -> str:
         """The model as the user wrote it."""
         return (self.body or {}).get("model", "")  # type: ignore[no-any-return]  # checked where it is parsed
-
-
-def _checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        fine = all(isinstance(text, str) for text in (name, value)) and _HEADER_NAME.match(name)
-        if not fine or not value.isascii() or any(ch in value for ch in "\r\n\0"):
-            msg = (
-                f"The header {name!r} cannot be sent (its value is not shown here): names are words, values are ASCII "
-                "text on one line."
-            )
-            raise ConfigurationError(msg)
-    return {name: value for name, value in headers.items() if name.lower() not in _OURS}
 
 
 def _advance(plan: _Plan, outcome: object, errors: ErrorTable) -> tuple[Call | None, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, Unpack, cast
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -11,7 +11,7 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.llms.openai_like import OpenAILike
 
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.config import SECRETS, GatewayConfig, hide_secrets
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.options import CallOptions
@@ -75,6 +75,7 @@ class Link:
         config = _resolved(settings.get)
         key = config.api_key
         settings["api_key"] = None if key is None or config.api_key_from_env else key.given()
+        hide_secrets(settings)
         settings["api_base"], settings["organization_id"] = config.base_url, config.organization_id
         settings["feature"] = config.feature
         return link
@@ -109,7 +110,30 @@ class Link:
         return (Link, ())
 
 
-class GatewayLLM(OpenAILike):
+class Discreet:
+    """What hides the key and the headers of a class, before pydantic or a traceback can show them.
+
+    It stands before a pydantic class among the bases. The constructor is the class's own, and calls `hide_secrets`
+    first with what it was given, and at last with what pydantic made of it, which are plain texts.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in SECRETS:
+            settings, value = {name: value}, None
+            hide_secrets(settings)
+            value = settings[name]
+        super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:
+
+        def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+            """Give a copy with some settings changed."""
+            changes, update = dict(update or {}), None
+            hide_secrets(changes)
+            return super().model_copy(update=changes, deep=deep)
+
+
+class GatewayLLM(Discreet, OpenAILike):
     """The settings of `KiloCode`; see there."""
 
     model: str = DEFAULT_MODEL
@@ -194,6 +218,7 @@ class GatewayLLM(OpenAILike):
     _link: Link = PrivateAttr()
 
     def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
+        hide_secrets(cast("dict[str, Any]", settings))
         given: dict[str, Any] = {"model": model, **settings}
         fields = split(given, type(self).model_fields)
         link = Link.take(fields)
@@ -205,6 +230,7 @@ class GatewayLLM(OpenAILike):
         # Not the base's constructor: it would look for OPENAI_* in the environment.
         FunctionCallingLLM.__init__(self, **fields)
         self._client = self._aclient = self._http_client = self._async_http_client = None
+        hide_secrets(self.__dict__)
         self._link = link
         self._config()
         self._transport()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from kilocode_gateway import wire
+from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 
 if TYPE_CHECKING:
@@ -199,6 +200,10 @@ def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
     rest = {name: settings.pop(name) for name in list(settings) if name not in known}
     settings["additional_kwargs"] = wire.merge(rest, settings.get("additional_kwargs") or {})
     check_request(settings["additional_kwargs"], where="KiloCode(additional_kwargs=...)")
+    # Headers may hold secrets, and what stands in `additional_kwargs` is shown and written down.
+    if headers := settings["additional_kwargs"].pop("extra_headers", None):
+        settings["default_headers"] = {**(settings.get("default_headers") or {}), **headers}
+        hide_secrets(settings)
     return settings
 
 

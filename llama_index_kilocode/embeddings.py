@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
+from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError
-from llama_index_kilocode._base import Link
+from llama_index_kilocode._base import Discreet, Link
 from llama_index_kilocode._settings import check_few
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "openai/text-embedding-3-small"
 
 
-class KiloCodeEmbedding(BaseEmbedding):
+class KiloCodeEmbedding(Discreet, BaseEmbedding):
     """The Kilo Gateway's embedding models.
 
     Setup:
@@ -103,6 +104,7 @@ class KiloCodeEmbedding(BaseEmbedding):
     _link: Link = PrivateAttr()
 
     def __init__(self, model_name: str = DEFAULT_MODEL, **settings: Any) -> None:
+        hide_secrets(settings)
         model = settings.pop("model", None) or model_name
         if model_name not in (DEFAULT_MODEL, model):
             raise ConfigurationError(f"Expected one model, got model_name={model_name!r} and model={model!r}.")
@@ -114,6 +116,7 @@ class KiloCodeEmbedding(BaseEmbedding):
         if given.get("additional_kwargs") is None:
             given.pop("additional_kwargs", None)
         super().__init__(**given)
+        hide_secrets(self.__dict__)
         self._link = link
         self._transport()
 

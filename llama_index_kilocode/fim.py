@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Never, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Never, Self, TypedDict, Unpack, cast
 
 from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -11,11 +11,12 @@ from llama_index.core.llms.callbacks import llm_completion_callback
 from llama_index.core.llms.llm import LLM
 
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
-from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW, Link
+from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW, Discreet, Link
 from llama_index_kilocode._replies import facts
 from llama_index_kilocode._settings import check_few, put_together
 
@@ -60,7 +61,7 @@ class KiloCodeFIMSettings(TypedDict, total=False):
     rate_limiter: Any
 
 
-class KiloCodeFIM(LLM):
+class KiloCodeFIM(Discreet, LLM):
     r"""The Kilo Gateway's models that fill gaps in code: text before the gap in, text for the gap out.
 
     Setup:
@@ -193,12 +194,14 @@ class KiloCodeFIM(LLM):
     _link: Link = PrivateAttr()
 
     def __init__(self, model: str = USUAL_MODEL, **settings: Unpack[KiloCodeFIMSettings]) -> None:
+        hide_secrets(cast("dict[str, Any]", settings))
         given: dict[str, Any] = {"model": model, **settings}
         given.pop("class_name", None)
         check_few(given, type(self).model_fields, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
         _check_values(given)
         link = Link.take(given)
         super().__init__(**given)
+        hide_secrets(self.__dict__)
         self._link = link
         self._link.transport(self)
 
@@ -213,7 +216,8 @@ class KiloCodeFIM(LLM):
             ConfigurationError: If one of them cannot be used, or is none of the class's settings.
 
         """
-        changes = update or {}
+        changes, update = dict(update or {}), None
+        hide_secrets(changes)
         check_few(changes, type(self).model_fields, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
         _check_values(changes)
         return super().model_copy(update=changes, deep=deep)
