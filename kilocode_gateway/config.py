@@ -30,6 +30,10 @@ ORGANIZATION_HEADER = "X-KILOCODE-ORGANIZATIONID"
 FEATURE_HEADER = "X-KILOCODE-FEATURE"
 
 _MASK = "**********"
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_PLACE = re.compile(rf"(?:\[[0-9a-f:.]+\]|{_LABEL}(?:\.{_LABEL})*)(?::[0-9]+)?\Z", re.IGNORECASE)
+"""A host and a port that every program reads alike: no look-alike letters, no backslash, no dot at the end."""
+_LONGEST_SHOWN = 80
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 SECRETS = ("api_key", "default_headers")
 """The settings of the frameworks' classes that may hold a secret."""
@@ -245,8 +249,8 @@ def checked_base_url(url: str) -> str:
     """Give the address with a slash at its end, or say what is wrong with it.
 
     Raises:
-        ConfigurationError: If it has no http(s) scheme or no host, or carries credentials, a query or a fragment,
-            or would send a key unencrypted to another machine.
+        ConfigurationError: If it has no http(s) scheme or no plain host, or carries credentials, a query or a
+            fragment, or would send a key unencrypted to another machine.
 
     """
     text = url.strip()
@@ -259,13 +263,19 @@ def checked_base_url(url: str) -> str:
     if parts.username is not None or parts.password is not None:
         msg = f"The gateway address must not carry credentials. Pass the key as api_key, or set KILOCODE_API_KEY. {fix}"
         raise ConfigurationError(msg)
-    odd = any(ch.isspace() or not ch.isprintable() for ch in text)
+    odd = any(ch.isspace() or not ch.isprintable() or ch == "\\" for ch in text)
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok or odd:
-        msg = f"The gateway address must be an http(s) URL with a host, got {text!r}. {fix}"
+        msg = f"The gateway address must be an http(s) URL with a host, got {_shown(text)}. {fix}"
         raise ConfigurationError(msg)
-    if parts.query or parts.fragment:
-        shown = text.split("?")[0].split("#")[0]
-        msg = f"The gateway address must have no query and no fragment, got {shown!r} and more. {fix}"
+    if "?" in text or "#" in text:
+        msg = f"The gateway address must have no query and no fragment, got {_shown(text)} and more. {fix}"
+        raise ConfigurationError(msg)
+    if not _PLACE.match(parts.netloc) or (":" in parts.hostname and not _is_address(parts.hostname)):
+        msg = (
+            f"The gateway address must name a host in plain ASCII, got {parts.hostname!r}: letters that look alike "
+            f"would send the key to somebody else. Write a host in other letters as 'xn--...', without a dot at its "
+            f"end. {fix}"
+        )
         raise ConfigurationError(msg)
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         msg = (
@@ -274,6 +284,22 @@ def checked_base_url(url: str) -> str:
         )
         raise ConfigurationError(msg)
     return text.rstrip("/") + "/"
+
+
+def _shown(address: str) -> str:
+    """Show an address without what may be a secret, and nothing of what is none: it may be a key in the wrong place."""
+    text = re.split(r"[?#]", address, maxsplit=1)[0].rpartition("@")[2]
+    if "://" not in address and (len(text) > _LONGEST_SHOWN or not re.search(r"[./:]", text)):
+        return f"a text of {len(address)} characters"
+    return repr(text)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

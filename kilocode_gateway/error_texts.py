@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import quote
 
 from kilocode_gateway.errors import (
     ERRORS,
@@ -86,7 +88,8 @@ class Context:
         """Put asterisks where something secret stands in what was told; before a text is cut, or a part would stay."""
         for secret in self.secrets:
             if len(key := secret.reveal()) >= _SHORTEST_KEY:
-                told = _without(key, told)
+                for form in {key, json.dumps(key)[1:-1], quote(key), quote(key, safe="")}:
+                    told = _without(form, told)
         return told
 
 

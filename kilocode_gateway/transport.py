@@ -93,13 +93,13 @@ class Transport:
         http_async_client: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        if type(max_retries) is not int or max_retries < 0:
-            msg = f"max_retries must be a whole number from 0, got {max_retries!r}."
-            raise ConfigurationError(msg)
         # Hidden or gone before anything is raised: a traceback that shows local variables shows no header.
         headers, wrong = checked_headers(headers or {})
         if wrong:
             raise ConfigurationError(wrong)
+        if type(max_retries) is not int or max_retries < 0:
+            msg = f"max_retries must be a whole number from 0, got {max_retries!r}."
+            raise ConfigurationError(msg)
         self.config = config
         self.errors = errors
         self._timeouts = timeouts_of(timeout)
