@@ -39,7 +39,7 @@ SECRETS = ("api_key", "default_headers")
 """The settings of the frameworks' classes that may hold a secret."""
 _MISNAMED = ("openai_api_key", "headers", "extra_headers")
 """What they are called elsewhere: refused, and not shown either."""
-_PLAIN_HEADERS = ("accept", "http-referer", "referer", "user-agent", "x-kilocode-", "x-title")
+_PLAIN_HEADERS = ("accept", "content-", "http-referer", "referer", "user-agent", "x-kilocode-", "x-title")
 """How the names of headers begin that hold no secret."""
 _SHORTEST_SECRET = 12
 """Characters. A header with fewer is hardly a secret, and its value may be any word of an answer."""
