@@ -7,11 +7,14 @@ PIP := $(BIN)/python -m pip
 SOURCES := pyproject.toml kilocode_gateway/_version.py
 # More arguments for pytest: make test PYTEST="-k errors"
 PYTEST :=
+# The same scan as in .pre-commit-config.yaml: what looks like a key of a known kind. Nothing is asked of anybody.
+SECRETS := --no-verify --exclude-secrets '^hidden$$' --disable-plugin KeywordDetector \
+	--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString --disable-plugin IPPublicDetector
 
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test lint types format bench capabilities lowest clean
+.PHONY: help demo test lint types audit format bench capabilities lowest clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -22,13 +25,17 @@ demo: .venv/demo.stamp ## LangChain and LlamaIndex answer through the gateway (a
 test: .venv/test.stamp ## The whole suite, in an environment with both frameworks
 	$(BIN)/python -m pytest -n auto $(PYTEST)
 
-lint: .venv/lint.stamp ## ruff, and whether the code is formatted
+lint: .venv/lint.stamp ## ruff, whether the code is formatted, and whether a tracked file holds a key
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)
 
 types: .venv/type.stamp ## mypy on the three packages, pyright on tests/typing
 	$(BIN)/mypy
 	@if [ -d tests/typing ]; then $(BIN)/basedpyright; fi
+
+audit: .venv/test.stamp ## Known vulnerabilities of what we require; says so where nobody can tell
+	@$(BIN)/python .ci/audit.py || [ $$? -eq 75 ]
 
 format: .venv/lint.stamp ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
