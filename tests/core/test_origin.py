@@ -129,6 +129,14 @@ async def test_no_redirect_is_followed(
     assert (len(gateway.requests), other.connections) == (1, 0)
 
 
+async def test_a_redirect_is_named_without_its_secrets(gateway: LocalGateway, ask: Ask) -> None:
+    target = "https://hidden:hidden@elsewhere.invalid/x?k=hidden#hidden"
+    gateway.script(Reply.raw(307, "", {"location": target}))
+    with pytest.raises(RedirectRefusedError, match="redirect to https://elsewhere.invalid/x ") as caught:
+        await ask(transport_to(gateway), BODY)
+    assert "hidden" not in str(caught.value) + repr(vars(caught.value))
+
+
 @contextmanager
 def _listening() -> Iterator[tuple[int, list[bytes]]]:
     """Give the port of a proxy that hangs up, and what it is told."""
