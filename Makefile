@@ -10,11 +10,13 @@ PYTEST :=
 # The same scan as in .pre-commit-config.yaml: what looks like a key of a known kind. Nothing is asked of anybody.
 SECRETS := --no-verify --exclude-secrets '^hidden$$' --disable-plugin KeywordDetector \
 	--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString --disable-plugin IPPublicDetector
+# The same for fuzz: make fuzz FUZZ="--seed 5 --only cache"
+FUZZ :=
 
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test lint types audit format bench capabilities lowest clean
+.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults lowest clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -24,6 +26,12 @@ demo: .venv/demo.stamp ## LangChain and LlamaIndex answer through the gateway (a
 
 test: .venv/test.stamp ## The whole suite, in an environment with both frameworks
 	$(BIN)/python -m pytest -n auto $(PYTEST)
+
+soak: .venv/test.stamp ## 100,000 requests through both frameworks, a tenth of them faulted; each answer is accounted for
+	$(BIN)/python -m tests.soak
+
+fuzz: .venv/test.stamp ## Try every property of tests/properties with 100,000 examples in all, for some minutes
+	$(BIN)/python -m tests.properties $(FUZZ)
 
 lint: .venv/lint.stamp ## ruff, whether the code is formatted, and whether a tracked file holds a key
 	$(BIN)/ruff check .
@@ -48,6 +56,9 @@ capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models 
 	.venv-peers/bin/python -m benchmarks.capabilities lc --into tests/lc/README.md
 	.venv-peers-li/newest/bin/python -m benchmarks.capabilities li --into tests/li/README.md \
 		--python OpenRouter=.venv-peers-li/openrouter/bin/python
+
+faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line ended after every byte (some minutes)
+	$(BIN)/python -m tests.faults
 
 lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has moved in pyproject.toml
 	$(PIP) install --quiet 'uv>=0.9'

@@ -23,6 +23,8 @@ LOST = "no: lost"
 KEY = "the-users-own-key"
 MODEL = "anthropic/claude-sonnet-4.6"
 OWN_MODEL = "kilo-auto/balanced"
+TAKES_ALL = "google/gemini-3.1-pro-preview"
+"""A model that takes images, files, audio and video by the gateway's list."""
 UNSET: Any = object()
 """Stands for a setting that is left out."""
 

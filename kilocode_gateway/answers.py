@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 import threading
@@ -16,12 +17,18 @@ from kilocode_gateway.errors import (
     StreamInterruptedError,
     TimeoutExceededError,
 )
+from kilocode_gateway.loops import forget
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 
     from kilocode_gateway.error_texts import Context
+    from kilocode_gateway.loops import Listed, Unlisted
     from kilocode_gateway.policy import Deadline
+
+
+MOST_BYTES = 512 * 1024 * 1024
+"""How large an answer may become, decompressed: far more than any model writes, far less than fills a machine."""
 
 
 class OpenAnswer:
@@ -37,7 +44,7 @@ class OpenAnswer:
 
     """
 
-    __slots__ = ("_chunks", "_error", "_first", "_response", "_watch", "context", "headers", "status")
+    __slots__ = ("_chunks", "_error", "_first", "_process", "_response", "_watch", "context", "headers", "status")
 
     def __init__(
         self,
@@ -57,6 +64,7 @@ class OpenAnswer:
         self._first = first
         self._watch = watch
         self._error = error
+        self._process = os.getpid()
 
     def chunks(self) -> Generator[bytes, None, None]:
         """Give the body as it arrives.
@@ -64,17 +72,20 @@ class OpenAnswer:
         Raises:
             StreamInterruptedError: If the connection breaks.
             TimeoutExceededError: If the next bytes take longer than the read limit, or the call's time is up.
-            MalformedReplyError: If the bytes cannot be decoded.
+            MalformedReplyError: If the bytes cannot be decoded, or are more than `MOST_BYTES`.
 
         """
         error = self._error
         if error is None and self._first is not None:
+            size = len(self._first)
             yield self._first
             try:
-                if self.context.deadline.is_set:
-                    yield from self._watched_chunks()
-                else:
-                    yield from self._chunks
+                for chunk in self._watched_chunks() if self.context.deadline.is_set else self._chunks:
+                    size += len(chunk)
+                    if size > MOST_BYTES:
+                        error = too_large(self.context)
+                        break
+                    yield chunk
             except request_errors() as exc:
                 error = too_late(self.context) if self._watch.has_hung_up else broken(exc, self.context)
         if error is not None:
@@ -110,18 +121,20 @@ class OpenAnswer:
 
     def hang_up(self) -> None:
         """End the connection under a thread that is reading from it."""
-        _hang_up(self._response)
+        # In a fork the connection is still the parent's, whose thread reads on.
+        if self._process == os.getpid():
+            _hang_up(self._response)
 
 
 class AsyncOpenAnswer:
     """The async twin of `OpenAnswer`."""
 
-    __slots__ = ("_chunks", "_error", "_first", "_response", "context", "headers", "status")
+    __slots__ = ("_chunks", "_closing", "_error", "_first", "_response", "context", "headers", "status")
 
     def __init__(
         self,
         response: Any,
-        chunks: AsyncGenerator[bytes, None],
+        chunks: Listed[bytes] | Unlisted[bytes],
         first: bytes | None,
         context: Context,
         *,
@@ -134,23 +147,29 @@ class AsyncOpenAnswer:
         self._chunks = chunks
         self._first = first
         self._error = error
+        self._closing: asyncio.Task[None] | None = None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it arrives; raises as `OpenAnswer.chunks` does."""
         error = self._error
         if error is None and self._first is not None:
+            size = len(self._first)
             yield self._first
             try:
-                if self.context.deadline.is_set:
-                    while (chunk := await self._next_in_time()) is not None:
-                        yield chunk
-                else:
-                    async for chunk in self._chunks:
-                        yield chunk
+                async for chunk in self._watched_chunks() if self.context.deadline.is_set else self._chunks:
+                    size += len(chunk)
+                    if size > MOST_BYTES:
+                        error = too_large(self.context)
+                        break
+                    yield chunk
             except request_errors() as exc:
                 error = broken(exc, self.context)
         if error is not None:
             raise error
+
+    async def _watched_chunks(self) -> AsyncIterator[bytes]:
+        while (chunk := await self._next_in_time()) is not None:
+            yield chunk
 
     async def _next_in_time(self) -> bytes | None:
         deadline = self.context.deadline
@@ -176,10 +195,25 @@ class AsyncOpenAnswer:
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when bytes are left on it."""
-        with contextlib.suppress(RuntimeError):
-            # From the outside in; where another task is reading, closing the connection ends that.
-            await self._chunks.aclose()
-        await self._response.aclose()
+        if self._closing is None or self._closing.cancelled():
+            if self._response.is_closed:
+                forget(self)
+                return
+            # In a task of its own: an event loop that ends breaks off the generators that wait for it.
+            self._closing = asyncio.get_running_loop().create_task(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        try:
+            with contextlib.suppress(RuntimeError):
+                # From the outside in; where another task is reading, closing the connection ends that.
+                await self._chunks.aclose()
+            await self._response.aclose()
+        except asyncio.CancelledError:
+            _cut(self._response)
+            raise
+        finally:
+            forget(self)
 
 
 class Watch:
@@ -219,6 +253,10 @@ def _hang_up(response: Any) -> None:
     if response.is_closed:
         # Its connection may be in use for another request by now.
         return
+    _cut(response)
+
+
+def _cut(response: Any) -> None:
     stream = response.extensions.get("network_stream")
     sock = stream.get_extra_info("socket") if stream is not None else None
     if sock is not None:
@@ -299,6 +337,15 @@ def too_late(context: Context) -> KiloCodeError:
         f"The answer from {context.url} {what} within {seconds:g} seconds, retries and waits included. "
         f"Raise `{name}`{faster}.",
         limit=name,
+    )
+
+
+def too_large(context: Context) -> KiloCodeError:
+    """Tell of an answer that grows without end."""
+    return context.make(
+        MalformedReplyError,
+        f"The answer from {context.url} is larger than {MOST_BYTES:,} bytes, so it was not read further. "
+        "Ask for less, or stream the answer and leave it when you have enough.",
     )
 
 

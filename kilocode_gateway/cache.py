@@ -113,11 +113,13 @@ def load(identity: Identity) -> CachedList | None:
         if header["length"] != length or header["checksum"] != zlib.crc32(memoryview(data)[data.index(b",") :]):
             return None
         ids, starts = header["ids"], header["starts"]
+        if not all(type(id_) is str for id_ in ids) or not all(type(start) is int for start in starts):
+            return None
         places = dict(zip(ids, map(slice, starts, starts[1:]), strict=True))
         if len(places) != header["count"] or not places or starts[-1] != length:
             return None
         return CachedList(float(header["time"]), Lines(data, first, places), int(header["skipped"]))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -17,6 +17,8 @@ import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
+from kilocode_gateway.loops import Listed
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncGenerator
@@ -39,7 +41,7 @@ class _Clients:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.sync: Any = None
-        self.by_loop: dict[int, tuple[asyncio.AbstractEventLoop, Any, AsyncGenerator[Any, None]]] = {}
+        self.by_loop: dict[int, tuple[asyncio.AbstractEventLoop, Any, Listed[Any]]] = {}
 
 
 _clients = _Clients()
@@ -76,7 +78,7 @@ async def shared_async_client() -> Any:
     entry = by_loop.get(loop_id)
     if entry is not None and entry[0] is loop and not entry[1].is_closed:
         return entry[1]
-    keeper = _keep(loop_id)
+    keeper = Listed(_keep(loop_id))
     client = await anext(keeper)
     _close_with(loop, keeper)
     for other_id, (other, *_) in list(by_loop.items()):
@@ -87,18 +89,30 @@ async def shared_async_client() -> Any:
     return client
 
 
-def _close_with(loop: asyncio.AbstractEventLoop, keeper: AsyncGenerator[Any, None]) -> None:
+def _close_with(loop: asyncio.AbstractEventLoop, keeper: Listed[Any]) -> None:
     """Close a loop's client also where the loop is closed without shutting its async generators down.
 
     LlamaIndex does so for each sync call inside a running loop, as in a notebook.
     """
     close = loop.close
 
+    def close_client() -> None:
+        loop.run_until_complete(keeper.aclose())
+
     def close_both() -> None:
         vars(loop).pop("close", None)
-        if not loop.is_running() and not loop.is_closed():
-            loop.run_until_complete(keeper.aclose())
-        close()
+        try:
+            if loop.is_running() or loop.is_closed():
+                return
+            if asyncio._get_running_loop() is None:  # noqa: SLF001 - the form that raises nothing
+                close_client()
+            else:
+                # No loop runs inside another: a program's loop may close the one of a thread that has ended.
+                helper = threading.Thread(target=close_client)
+                helper.start()
+                helper.join()
+        finally:
+            close()
 
     # A loop that is not written in Python lets nobody do this.
     with contextlib.suppress(AttributeError):

@@ -259,7 +259,7 @@ def checked_base_url(url: str) -> str:
         port_ok = parts.port is None or parts.port > 0
     except ValueError:
         parts, port_ok = urlsplit(""), False
-    fix = f"Give it as in base_url={DEFAULT_BASE_URL!r}, or set {BASE_URL_VARIABLE}."
+    fix = f"Give it as in {DEFAULT_BASE_URL!r}, or set {BASE_URL_VARIABLE}."
     if parts.username is not None or parts.password is not None:
         msg = f"The gateway address must not carry credentials. Pass the key as api_key, or set KILOCODE_API_KEY. {fix}"
         raise ConfigurationError(msg)
@@ -335,7 +335,7 @@ def secrets_in(headers: Mapping[str, str]) -> tuple[Secret, ...]:
     return tuple(found) if key is None else (key, *found)
 
 
-def checked_headers(headers: object) -> tuple[dict[str, str], str]:
+def hidden_headers(headers: object) -> tuple[dict[str, str], str]:
     """Give headers with values that do not show, or none and what is wrong with them."""
     if not isinstance(headers, Mapping):
         return {}, f"Headers must be a dict of names and texts, got {type(headers).__name__}."
@@ -368,7 +368,7 @@ def hide_secrets(settings: MutableMapping[str, Any], hide_key: Callable[[str], o
         if settings.get(name):
             settings[name] = HiddenText(settings[name])
     if settings.get("default_headers") is not None:
-        settings["default_headers"], wrong = checked_headers(settings["default_headers"])
+        settings["default_headers"], wrong = hidden_headers(settings["default_headers"])
     key = settings.get("api_key")
     if key is not None and not is_function(key):
         for method in ("get_secret_value", "reveal"):

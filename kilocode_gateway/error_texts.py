@@ -46,6 +46,8 @@ _BYOK = "[BYOK]"
 _NEEDS_OWN_KEY = re.compile(r"requires a BYOK API key")
 _SHORTEST_KEY = 6
 _MASK = "**********"
+_DEEPEST = 50
+"""Levels of a body that an error keeps: more than any refusal has, and far fewer than Python can walk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Context:
 
     def make(self, kind: type[KiloCodeError], message: str, **facts: Any) -> KiloCodeError:
         """Build an error of the table's class for `kind`."""
-        message, facts = self.clean(message), self.clean(facts)
+        message, facts = self.clean(message), self.clean(_clean(facts, ""))
         return self.errors.get(kind, kind)(message, url=self.url or None, model=self.model, **facts)
 
     def clean(self, told: _Told) -> _Told:
@@ -89,17 +91,21 @@ class Context:
         for secret in self.secrets:
             if len(key := secret.reveal()) >= _SHORTEST_KEY:
                 for form in {key, json.dumps(key)[1:-1], quote(key), quote(key, safe="")}:
-                    told = _without(form, told)
+                    told = _clean(told, form)
         return told
 
 
-def _without(key: str, value: Any) -> Any:
-    """Put asterisks where a key stands in text, however deep."""
+def _clean(value: Any, key: str, depth: int = 0) -> Any:
+    """Put asterisks where a key stands in text, and dots in the place of what no error could be pickled with."""
     if isinstance(value, str):
-        return value.replace(key, _MASK)
+        return value.replace(key, _MASK) if key else value
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= _DEEPEST:
+        return "..."
     if isinstance(value, dict):
-        return {_without(key, name): _without(key, inner) for name, inner in value.items()}
-    return [_without(key, inner) for inner in value] if isinstance(value, list) else value
+        return {_clean(name, key): _clean(inner, key, depth + 1) for name, inner in value.items()}
+    return [_clean(inner, key, depth + 1) for inner in value]
 
 
 @dataclass(slots=True)

@@ -17,6 +17,7 @@ from kilocode_gateway.config import key_in, secrets_in
 from kilocode_gateway.error_bodies import error_from_answer
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import ERRORS, ConfigurationError, ErrorTable, KiloCodeError
+from kilocode_gateway.loops import Listed, Unlisted, close_at_the_end
 from kilocode_gateway.policy import Deadline, RetryPolicy, StepLimits, Timeouts, timeouts_of
 
 if TYPE_CHECKING:
@@ -133,9 +134,11 @@ async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
     response, body = None, bytearray()
     try:
         response = await client.send(_request(client, call, call.timeouts), stream=True, follow_redirects=False)
-        chunks = response.aiter_bytes()
+        chunks = _chunks_of(response)
         if response.is_success:
-            return AsyncOpenAnswer(response, chunks, await anext(chunks, None), call.context)
+            opened = AsyncOpenAnswer(response, chunks, await anext(chunks, None), call.context)
+            await close_at_the_end(opened)
+            return opened
         async for chunk in chunks:
             body += chunk
             if len(body) > _MAX_ERROR_BODY:
@@ -153,6 +156,12 @@ async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
     if response is not None:
         await response.aclose()
     return error
+
+
+def _chunks_of(response: Any) -> Listed[bytes] | Unlisted[bytes]:
+    # httpx leaves the generators inside the outermost one to the loop, where httpx2 closes them itself.
+    closes_all = type(response).__module__.partition(".")[0] == "httpx2"
+    return (Unlisted if closes_all else Listed)(response.aiter_bytes())
 
 
 def _request(client: Any, call: Call, timeouts: Mapping[str, float | None]) -> Any:

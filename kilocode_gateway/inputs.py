@@ -1,7 +1,8 @@
 """What a model cannot take is told before it is sent: images, audio, video and files, by what is known of it.
 
-Where it is not certain, nothing is refused. The gateway passes such a request on, and the upstream router answers 404
-("No endpoints found that support image input"), also for an image that a tool gave.
+A request that holds none of them asks for nothing; one that does has the model list fetched where nothing at hand knows
+its model. Where it is not certain, nothing is refused. The gateway passes such a request on, and the upstream router
+answers 404 ("No endpoints found that support image input"), also for an image that a tool gave.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.discovery import FETCH_SECONDS
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import is_auto
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from kilocode_gateway.config import GatewayConfig
     from kilocode_gateway.errors import KiloCodeError
     from kilocode_gateway.model_map import ModelMap
     from kilocode_gateway.models import ModelInfo
@@ -69,6 +73,39 @@ def first_not_taken(parts: Iterable[Part], info: ModelInfo, *, files_as_they_are
     return next((part for part in parts if part.kind not in takes), None)
 
 
+def look(body: Mapping[str, Any], config: GatewayConfig, http_client: Any = None) -> None:
+    """Fetch the model list, where a request's parts call for facts of a model that nothing at hand knows.
+
+    That happens once in a process, as `Catalog.discover` says; where it fails the request is sent as it is.
+    """
+    seconds = _seconds_to_look(body, config)
+    if seconds is not None:
+        Catalog.discover(config=config, timeout=seconds, http_client=http_client)
+
+
+async def alook(body: Mapping[str, Any], config: GatewayConfig, http_async_client: Any = None) -> None:
+    """Do what `look` does, without blocking the event loop."""
+    seconds = _seconds_to_look(body, config)
+    if seconds is not None:
+        await Catalog.adiscover(config=config, timeout=seconds, http_async_client=http_async_client)
+
+
+def _seconds_to_look(body: Mapping[str, Any], config: GatewayConfig) -> float | None:
+    """Give how long to look, None where there is no reason to; what cannot be sent at all is refused elsewhere."""
+    messages, others = body.get("messages"), body.get("fallback_models")
+    if body.get("check_inputs") is False or not isinstance(messages, list):
+        return None
+    kinds = {part.kind for part in parts_in(messages)}
+    if not kinds - (set() if _wants_native_files(_plugins(body)) else {"file"}):
+        return None
+    models = [body.get("model"), *(others if isinstance(others, list) else ())]
+    known = Catalog.at_hand(config)
+    if not all(isinstance(model, str) for model in models) or all(model in known for model in models):
+        return None
+    limits = (body.get(name) for name in ("first_token_timeout", "total_timeout"))
+    return min([FETCH_SECONDS, *(limit for limit in limits if isinstance(limit, int | float) and limit > 0)])
+
+
 def check_inputs(
     body: Mapping[str, Any],
     models: Sequence[str],
@@ -92,10 +129,7 @@ def check_inputs(
     parts = list(parts_in(messages)) if isinstance(messages, list) else []
     if not parts:
         return
-    extra = body.get("extra_body")
-    # They are merged in last.
-    plugins = extra["plugins"] if isinstance(extra, Mapping) and "plugins" in extra else body.get("plugins")
-    files_as_they_are = _wants_native_files(plugins)
+    files_as_they_are = _wants_native_files(_plugins(body))
     first: tuple[ModelInfo, Part] | None = None
     for model in models:
         info = catalog.get(model)
@@ -120,6 +154,12 @@ def _is_hidden_file(part: Mapping[str, Any]) -> bool:
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, Mapping) else image
     return isinstance(url, str) and url.startswith("data:") and not url.startswith("data:image/")
+
+
+def _plugins(body: Mapping[str, Any]) -> object:
+    extra = body.get("extra_body")
+    # They are merged in last.
+    return extra["plugins"] if isinstance(extra, Mapping) and "plugins" in extra else body.get("plugins")
 
 
 def _wants_native_files(plugins: object) -> bool:

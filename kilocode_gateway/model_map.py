@@ -91,6 +91,9 @@ class ModelMap(Mapping[str, ModelInfo]):
 
     def _id(self, reference: object) -> str | None:
         """Give the id that a reference stands for, where this catalog can say something of it."""
+        if isinstance(reference, str) and self._holds(reference):
+            # An id that looks like another client's name of a model.
+            return reference
         try:
             id_ = parse_model_ref(reference)  # type: ignore[arg-type]  # anything else is refused there
         except ConfigurationError:
@@ -180,7 +183,7 @@ class ModelMap(Mapping[str, ModelInfo]):
             wanted = parse_model_ref(reference)
         except ConfigurationError:
             return []
-        return tables.nearest(wanted, self, n)
+        return tables.nearest(wanted, (id_ for id_ in self if id_ != reference), n)
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Give every model as plain JSON, for a table or a data frame."""

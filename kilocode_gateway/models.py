@@ -33,18 +33,21 @@ def parse_model_ref(reference: str) -> str:
 
     `kilocode/` before an id, and `kilo/` before `vendor/model`, are prefixes of other clients and are stripped:
     `kilocode/kilo/auto` is `kilo/auto`, `kilo/kilo-auto/balanced` is `kilo-auto/balanced`, `kilo/auto` stays.
-    Blanks around it are dropped; upper and lower case are kept.
+    Blanks around it are dropped; upper and lower case are kept. What comes out stays as it is when it is given again.
 
     Raises:
         ConfigurationError: If the reference is blank or no string.
 
     """
     given: object = reference
-    id_ = given.strip() if isinstance(given, str) else ""
-    id_ = id_.removeprefix("kilocode/")
-    if id_.startswith("kilo/") and "/" in id_.removeprefix("kilo/"):
-        id_ = id_.removeprefix("kilo/")
-    if not id_.strip():
+    id_, before = given.strip() if isinstance(given, str) else "", ""
+    # A client may have put its prefix before a name that has one already.
+    while id_ != before:
+        before = id_
+        id_ = id_.removeprefix("kilocode/").strip()
+        if id_.startswith("kilo/") and "/" in id_.removeprefix("kilo/"):
+            id_ = id_.removeprefix("kilo/").strip()
+    if not id_:
         msg = f"A model must be named by a string such as 'kilo/auto' or 'openai/gpt-5.4', got {reference!r}."
         raise ConfigurationError(msg)
     return id_

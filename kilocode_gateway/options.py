@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kilocode_gateway.config import header_value
+from kilocode_gateway.config import header_value, hidden_headers
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.policy import Deadline, seconds_of
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MODE_HEADER = "x-kilocode-mode"
 TASK_HEADER = "X-KILOCODE-TASKID"
 """The gateway's headers (server source, February and November 2026). It cuts values to 500 characters."""
+
+_OURS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
+"""Headers that tell how a request is written, by lower-case name: never taken from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +94,17 @@ def _text(given: object, name: str) -> str | None:
         msg = f"{name} must be a string, got {type(given).__name__}."
         raise ConfigurationError(msg)
     return header_value(given.strip() or None, name)
+
+
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Give further headers of a request, without those that tell how it is written.
+
+    Raises:
+        ConfigurationError: If one cannot be sent.
+
+    """
+    # Hidden or gone before anything is raised: a traceback that shows local variables shows no header.
+    headers, wrong = hidden_headers(headers)
+    if wrong:
+        raise ConfigurationError(wrong)
+    return {name: value for name, value in headers.items() if name.lower() not in _OURS}

@@ -165,7 +165,8 @@ def seconds_of(seconds: object, name: str) -> float | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
         msg = f"{name} must be a positive number of seconds, or None for no limit, got {seconds!r}."
         raise ConfigurationError(msg)
-    return _countable(float(seconds))
+    limit = _countable(seconds)
+    return None if limit is None else float(limit)
 
 
 def timeouts_of(timeout: object) -> Timeouts:

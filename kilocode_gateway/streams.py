@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kilocode_gateway import usage, wire
 from kilocode_gateway.error_bodies import error_from_payload
 from kilocode_gateway.errors import KiloCodeError, MalformedReplyError, StreamInterruptedError
+from kilocode_gateway.loops import Unlisted
 from kilocode_gateway.sse import EventDecoder, NotJSONError
 from kilocode_gateway.wire.reply import error_in
 
@@ -85,10 +86,11 @@ class AnswerDecoder:
             if self._json is not None:
                 self._json.append(data)
                 return
-            data = data.lstrip(_BLANKS)
-            if not data:
-                return
+            data = (self._beginning + data).lstrip(_BLANKS)
             self._beginning = data[:_ENOUGH]
+            if _BYTE_ORDER_MARK.startswith(data):
+                # Nothing yet, or no more than a part of the mark.
+                return
             if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
                 self._json = [data]
                 return
@@ -273,7 +275,7 @@ class AsyncStream:
         self._opened = opened
         self._decoder = AnswerDecoder(opened, requested_model)
         self._first: wire.Delta | None = None
-        self._pieces = _apieces(opened, self._decoder)
+        self._pieces = Unlisted(_apieces(opened, self._decoder))
         self._loop = asyncio.get_running_loop()
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import checked_headers, key_in, secrets_in
+from kilocode_gateway.config import hidden_headers, key_in, secrets_in
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,
@@ -28,9 +28,9 @@ from kilocode_gateway.errors import (
 )
 from kilocode_gateway.fallbacks import another_may_help, told
 from kilocode_gateway.http import Call, aopen_answer, open_answer
-from kilocode_gateway.inputs import check_inputs
+from kilocode_gateway.inputs import alook, check_inputs, look
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
-from kilocode_gateway.options import CallOptions, without_options
+from kilocode_gateway.options import CallOptions, checked_headers, without_options
 from kilocode_gateway.policy import Deadline, RetryPolicy, timeouts_of
 from kilocode_gateway.streams import AsyncStream, Stream, count_lost, forget_frames, read_body, read_payload
 from kilocode_gateway.wire.embeddings import embeddings_body, read_vectors
@@ -58,9 +58,6 @@ _ABOUT: dict[str, Literal["embeddings", "fim"]] = {EMBEDDINGS: "embeddings", FIM
 
 _renamed: set[tuple[str, str]] = set()
 """(base URL, id): where the gateway knows an id only under its new name. What is true of a gateway stays true."""
-
-_OURS = frozenset({"content-type", "content-length", "transfer-encoding", "host"})
-"""Headers that tell how a request is written, by lower-case name: never taken from outside."""
 
 
 class Transport:
@@ -94,7 +91,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
     ) -> None:
         # Hidden or gone before anything is raised: a traceback that shows local variables shows no header.
-        headers, wrong = checked_headers(headers or {})
+        headers, wrong = hidden_headers(headers or {})
         if wrong:
             raise ConfigurationError(wrong)
         if type(max_retries) is not int or max_retries < 0:
@@ -106,7 +103,7 @@ class Transport:
         self._policy = RetryPolicy(max_retries=max_retries)
         self._client = http_client
         self._async_client = http_async_client
-        self._headers = {name: value for name, value in headers.items() if name.lower() not in _OURS}
+        self._headers = checked_headers(headers)
         self._has_key = config.api_key is not None or key_in(self._headers) is not None
 
     def complete(self, body: Mapping[str, Any]) -> wire.Completion:
@@ -143,6 +140,7 @@ class Transport:
                 raise
             return read_body(data, opened, body["model"])
 
+        look(body, self.config, self._client)
         return self._run(self._plan(path, body), read)
 
     async def acompletions(self, body: Mapping[str, Any], *, path: str = CHAT) -> list[wire.Completion]:
@@ -156,6 +154,7 @@ class Transport:
                 raise
             return read_body(data, opened, body["model"])
 
+        await alook(body, self.config, self._async_client)
         return await self._arun(self._plan(path, body), read)
 
     def stream(self, body: Mapping[str, Any], *, path: str = CHAT) -> Stream:
@@ -170,6 +169,7 @@ class Transport:
                 stream.begin()
             return stream
 
+        look(body, self.config, self._client)
         return self._run(self._plan(path, body, stream=True), begin)
 
     async def astream(self, body: Mapping[str, Any], *, path: str = CHAT) -> AsyncStream:
@@ -181,6 +181,7 @@ class Transport:
                 await stream.begin()
             return stream
 
+        await alook(body, self.config, self._async_client)
         return await self._arun(self._plan(path, body, stream=True), begin)
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:

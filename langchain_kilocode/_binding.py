@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool
 
 from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.options import CallOptions
 from langchain_kilocode import _structured
 from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._settings import check_call
@@ -99,8 +100,9 @@ class BindableChatModel(GatewayChatModel):
         Args:
             schema: A Pydantic class or a dataclass (the answers are its objects), a TypedDict or a JSON schema (they
                 are dicts).
-            method: `function_calling`, `json_schema` or `json_mode`. Chosen from what the model's catalog entry lists
-                unless given: tools first, because the auto models and most providers know them.
+            method: `function_calling`, `json_schema` or `json_mode`. Chosen, unless given, from what the catalog
+                entries of the model and its `fallback_models` list: tools first, because the auto models and most
+                providers know them. The list is fetched for it only where nothing at hand knows one of the models.
             include_raw: Give `{"raw", "parsed", "parsing_error"}`, and raise no error about the answer. In a stream,
                 `raw` comes piece by piece and the rest at the end.
             strict: Whether the answer must follow the schema exactly. Not sent unless given.
@@ -114,7 +116,7 @@ class BindableChatModel(GatewayChatModel):
             StructuredOutputError: When the answer does not fill the schema. Each holds the answer in `text`.
 
         """
-        method = self._structured_method(schema, method or ("json_schema" if tools else None))
+        method = self._structured_method(schema, method or ("json_schema" if tools else None), kwargs)
         kwargs["ls_structured_output_format"] = {
             "kwargs": {"method": method, "strict": strict},
             "schema": {} if schema is None else _structured.as_tool(schema),
@@ -136,9 +138,11 @@ class BindableChatModel(GatewayChatModel):
             )
         return _structured.with_raw(llm, parser) if include_raw else llm | parser
 
-    def _structured_method(self, schema: object, method: _structured.Method | None) -> _structured.Method:
+    def _structured_method(
+        self, schema: object, method: _structured.Method | None, call: dict[str, Any]
+    ) -> _structured.Method:
         if method is None:
-            method = _structured.choose_method(Catalog.at_hand(self.gateway_config).get(self.model_name))
+            method = self._method_of_all({**self._default_params, **call})
         if method not in ("function_calling", "json_schema", "json_mode"):
             msg = f"method must be 'function_calling', 'json_schema' or 'json_mode', got {method!r}."
             raise ConfigurationError(msg)
@@ -146,3 +150,15 @@ class BindableChatModel(GatewayChatModel):
             msg = f"with_structured_output(method={method!r}) needs a schema."
             raise ConfigurationError(msg)
         return method
+
+    def _method_of_all(self, asked: dict[str, Any]) -> _structured.Method:
+        """Choose the method by all models that may answer; the list is fetched only for one that nothing at hand knows.
+
+        A wrong guess would be paid for.
+        """
+        models = [asked.get("model"), *CallOptions.read(asked).fallback_models]
+        catalog = Catalog.at_hand(self.gateway_config)
+        unknown = next((model for model in models if model not in catalog), None)
+        if unknown is not None:
+            catalog = Catalog.look(self.gateway_config, http_client=self.http_client, wanted=unknown)
+        return _structured.choose_method(*(catalog.get(model) for model in models if model))

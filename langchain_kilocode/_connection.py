@@ -84,7 +84,7 @@ def hide_secrets(settings: MutableMapping[str, Any]) -> None:
 
 
 def _hidden(headers: Mapping[str, str]) -> dict[str, str]:
-    return config.checked_headers(headers)[0]
+    return config.hidden_headers(headers)[0]
 
 
 Headers = Annotated[Mapping[str, str], AfterValidator(_hidden)]
@@ -170,7 +170,7 @@ class Carried(_Model):
             try:
                 super().__init__(*args, **settings)
             except ValidationError as exc:
-                error: Exception = _misfit(type(self).__name__, exc)
+                error: Exception = _misfit(type(self).__name__, exc, settings)
             except errors.ConfigurationError as exc:
                 error = as_langchain(exc)
             else:
@@ -202,10 +202,9 @@ class Carried(_Model):
         return without_connections(super().__getstate__())
 
 
-def _misfit(name: str, error: ValidationError) -> ConfigurationError:
-    """Say what is wrong with each setting of a class, without what stands in it: it may be a secret."""
-    wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all'}: {one['msg']}" for one in error.errors())
-    return ConfigurationError(f"{name} cannot take these settings: {wrong}.")
+def _misfit(name: str, error: ValidationError, settings: Mapping[str, Any]) -> ConfigurationError:
+    """Say what is wrong with each setting of a class, without what may be a secret."""
+    return ConfigurationError(f"{name} cannot take these settings: {wire.misfits(error.errors(), settings)}.")
 
 
 class OnGateway(Carried, BaseModel):

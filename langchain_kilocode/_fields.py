@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.utils import get_pydantic_field_names
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
-from kilocode_gateway import __version__
+from kilocode_gateway import __version__, wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.config import SECRETS
 from kilocode_gateway.options import CallOptions
@@ -71,9 +71,9 @@ class GatewayChatModel(Carried, TracedChatModel):
     Only before the first token. `response_metadata` then has `fallback_model`, the one that was asked in the end, and
     `failed_models`. It is done here: the gateway deletes OpenRouter's `models` list (server source, 2026)."""
     check_inputs: bool = True
-    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the catalog
-    at hand. No request is made for it, and what is not certain is sent: files, auto models, models that the catalog
-    does not know."""
+    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the gateway's
+    list. A conversation that holds some has the list fetched, once per process, where nothing at hand knows the model.
+    What is not certain is sent: files, auto models, models that the list does not know."""
     mode: Mode | None = None
     """What the request is for, such as `plan` or `code`: the hint by which `kilo-auto/frontier`, and older gateways'
     `kilo/auto`, choose between models. Sent as the header `x-kilocode-mode` (server source, 2026)."""
@@ -205,7 +205,8 @@ class GatewayChatModel(Carried, TracedChatModel):
             settings, value = {name: value}, None
             hide_secrets(settings)
             value = settings[name]
-        super().__setattr__(_ALIASES.get(name, name), value)
+        for changed, its in wire.with_consequences({_ALIASES.get(name, name): value}, self.__dict__).items():
+            super().__setattr__(changed, its)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Give a copy with some settings changed, under either of their names.
@@ -227,7 +228,7 @@ class GatewayChatModel(Carried, TracedChatModel):
         extra = {name: changes.pop(name) for name in list(changes) if name not in type(self).model_fields}
         if extra:
             changes["model_kwargs"] = {**self.model_kwargs, **changes.get("model_kwargs", {}), **extra}
-        return super().model_copy(update=changes, deep=deep)
+        return super().model_copy(update=wire.with_consequences(changes, self.__dict__), deep=deep)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
         # The environment may say which gateway it is, and headers and keys are no part of the serialized settings, so

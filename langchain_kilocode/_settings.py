@@ -132,11 +132,10 @@ _FOREIGN = {
 }
 """Names that other libraries have for settings, with ours."""
 
-_DICTS = ("extra_body", "provider", "reasoning")
-
 NOT_HERE = frozenset(_NOT_HERE)
 
 check_names = told_to_langchain(wire.check_names)
+check_values = told_to_langchain(wire.check_values)
 
 
 def refuse_openai_settings(given: dict[str, Any]) -> None:
@@ -166,11 +165,11 @@ def refuse_foreign_names(given: Iterable[str], *, where: str) -> None:
 
 
 def check_call(model: BaseModel, given: Mapping[str, Any]) -> None:
-    """Check the names that a call gives to a model, and the dicts among the values.
+    """Check the names that a call gives to a model, and the values.
 
     Raises:
         UnknownSettingError: If a name is no request field; with what to do instead.
-        ConfigurationError: If a value is no dict where one is needed.
+        ConfigurationError: If a value cannot be used.
 
     """
     made = type(model)
@@ -187,7 +186,5 @@ def check_call(model: BaseModel, given: Mapping[str, Any]) -> None:
                 raise UnknownSettingError(msg)
         refuse_foreign_names((name for name in unknown if name != "additional_kwargs"), where=f"A call of {where}")
         check_names(unknown, CALL_NAMES, where=where)
-    for name in _DICTS:
-        if (value := given.get(name)) is not None and not isinstance(value, dict):
-            msg = f"{name} must be a dict, got {type(value).__name__}."
-            raise ConfigurationError(msg)
+    # A schema may be a class here.
+    check_values({name: value for name, value in given.items() if name != "response_format"}, where=where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import BaseCumulativeTransformOutputParser
@@ -17,9 +17,9 @@ from langchain_core.utils.json_schema import dereference_refs
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import TypeAdapter
 
-from kilocode_gateway.wire.json_text import json_in, misfit
+from kilocode_gateway.wire import schemas
+from kilocode_gateway.wire.json_text import arguments_in, json_in, misfit
 from langchain_kilocode._messages import RAW_ARGUMENTS
-from langchain_kilocode._tools import clean_name
 from langchain_kilocode.errors import (
     AnswerRefusedError,
     AnswerTruncatedError,
@@ -34,23 +34,21 @@ if TYPE_CHECKING:
 
     from kilocode_gateway.models import ModelInfo
 
-Method = Literal["function_calling", "json_schema", "json_mode"]
+Method = schemas.Method
 
+_READY = {"name", "toolSpec", "function"}
+"""What only a tool's definition has, and no JSON schema."""
 _NO_LETTERS = re.compile(r"[^a-zA-Z0-9]")
 _SHOWN = 200
 
 
-def choose_method(info: ModelInfo | None) -> Method:
-    """Choose how to ask a model for structured output, from what its catalog entry says it takes.
+def choose_method(*infos: ModelInfo | None) -> Method:
+    """Choose how to ask for structured output, from what the catalog entries of all models that may answer say.
 
-    Tools come first: they work through most providers, and through the auto models. Nothing known means tools.
+    Tools come first: they work through most providers, and through the auto models. Nothing known means tools, and so
+    does nothing that all of them know.
     """
-    parameters = info.supported_parameters if info is not None else ()
-    if not parameters or "tools" in parameters:
-        return "function_calling"
-    if "structured_outputs" in parameters:
-        return "json_schema"
-    return "json_mode" if "response_format" in parameters else "function_calling"
+    return schemas.method_for(map(schemas.methods_of, infos)) or "function_calling"
 
 
 def response_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
@@ -102,22 +100,53 @@ def as_tool(schema: Any, strict: bool | None = None) -> dict[str, Any]:
             named = {name: inner[name] for name in ("name", "description", "strict") if name in inner}
             return {"type": "function", "function": {**named, "parameters": inner["schema"]}}
     try:
-        tool = convert_to_openai_tool(_as_json_schema(schema), strict=strict)
+        tool = convert_to_openai_tool(_as_taken(schema))
     except (ValueError, TypeError) as exc:
         reason = str(exc)
+    except RecursionError:
+        reason = "a TypedDict that holds itself cannot be read. Make it a Pydantic class."
     else:
-        tool["function"]["name"] = clean_name(tool["function"]["name"])
-        return tool
+        function = {**tool["function"], "name": schemas.tool_name(tool["function"]["name"])}
+        return {**tool, "function": function if strict is None else _with_strictness(function, strict)}
     msg = f"A schema must be a Pydantic class, a dataclass, a TypedDict or a JSON schema with a title: {reason}"
     raise ConfigurationError(msg)
 
 
-def _as_json_schema(schema: Any) -> Any:
-    """Give a dataclass as a JSON schema: LangChain would read it as a function, and lose what its fields say."""
-    if not (isinstance(schema, type) and is_dataclass(schema)):
+def _with_strictness(function: dict[str, Any], strict: bool) -> dict[str, Any]:
+    if function.get("strict", strict) != strict:
+        msg = f"The schema says strict={function['strict']}, and the call strict={strict}: leave one of them out."
+        raise ConfigurationError(msg)
+    parameters = function.get("parameters") or {"type": "object", "properties": {}}
+    return {**function, "parameters": schemas.strict(parameters) if strict else parameters, "strict": strict}
+
+
+def _as_taken(schema: Any) -> Any:
+    """Give a schema as LangChain turns it into a tool without loss.
+
+    A dataclass it would read as a function, and lose what its fields say. Of a class that holds itself it would lose
+    how, and what is no object it would send as it is.
+    """
+    made = _json_schema(schema)
+    if made is None:
         return schema
-    made = dereference_refs({"title": schema.__name__, **TypeAdapter(schema).json_schema()})
-    return {name: value for name, value in made.items() if name != "$defs"}
+    shaped = schemas.as_object(made)
+    if isinstance(schema, dict) or shaped.wrapped or schemas.is_recursive(made):
+        return shaped.schema
+    if not is_dataclass(schema):
+        return schema
+    return {name: value for name, value in dereference_refs(made).items() if name != "$defs"}
+
+
+def _json_schema(schema: Any) -> dict[str, Any] | None:
+    """Give the JSON schema of a class, or a dict that is one; None where LangChain has to read it in its own way."""
+    if isinstance(schema, dict):
+        return schema if not _READY & set(schema) and {"title", "$ref"} & set(schema) else None
+    if not isinstance(schema, type):
+        return None
+    if is_dataclass(schema):
+        return {"title": schema.__name__, **TypeAdapter(schema).json_schema()}
+    # A schema class of pydantic's version 1 has no model_json_schema.
+    return schema.model_json_schema() if hasattr(schema, "model_json_schema") else None
 
 
 def parser_for(schema: Any, method: Method, *, beside_tools: bool) -> SchemaParser:
@@ -127,10 +156,14 @@ def parser_for(schema: Any, method: Method, *, beside_tools: bool) -> SchemaPars
     function = as_tool(schema)["function"]
     made = isinstance(schema, type) and (is_basemodel_subclass(schema) or is_dataclass(schema))
     parameters = function.get("parameters") or {}
+    known = _json_schema(schema)
+    wrapped = known is not None and schemas.as_object(known).wrapped
+    no_object = wrapped or parameters.get("type", "object") != "object"
     return SchemaParser(
         schema_class=schema if made else None,
         schema_name=function["name"],
-        required=None if parameters.get("type", "object") != "object" else list(parameters.get("required") or ()),
+        required=None if no_object else list(parameters.get("required") or ()),
+        wrapped=wrapped,
         tool_name=function["name"] if method == "function_calling" else None,
         beside_tools=beside_tools,
     )
@@ -180,6 +213,8 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
     """What the schema is called in errors."""
     required: list[str] | None = None
     """The fields that the object must have; None where the schema asks for no object."""
+    wrapped: bool = False
+    """Whether the schema asks for no object, and the answer comes inside of one."""
     tool_name: str | None = None
     """The tool that carries the answer; None reads the text."""
     beside_tools: bool = False
@@ -227,7 +262,9 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
                 data = parse_partial_json(json_in(text))
             except (ValueError, RecursionError):
                 return None
-        if self.required is not None and not isinstance(data, dict):
+        if self.wrapped:
+            data = schemas.unwrapped(data) or None
+        if data is None or (self.required is not None and not isinstance(data, dict)):
             return None
         if self.schema_class is None:
             return data
@@ -249,6 +286,7 @@ class SchemaParser(BaseCumulativeTransformOutputParser[Any]):
         raise StructuredOutputError(msg, text=text)
 
     def _checked(self, data: Any, text: str) -> Any:
+        data = schemas.unwrapped(data) if self.wrapped else data
         if self.required is not None and not isinstance(data, dict):
             msg = f"The answer does not fit {self.schema_name}: expected a JSON object, got {text[:_SHOWN]!r}."
             raise StructuredOutputError(msg, text=text)
@@ -307,9 +345,9 @@ def _wrong(error: Exception) -> list[dict[str, Any]]:
 def _answer_text(message: AIMessage) -> str:
     raw = message.additional_kwargs.get(RAW_ARGUMENTS)
     if raw:
-        return str(next(iter(raw.values())))
+        return arguments_in(str(next(iter(raw.values()))))
     if message.tool_calls:
         return json.dumps(message.tool_calls[0]["args"], ensure_ascii=False)
     if message.invalid_tool_calls:
-        return message.invalid_tool_calls[0]["args"] or ""
+        return arguments_in(message.invalid_tool_calls[0]["args"] or "")
     return str(message.text)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from kilocode_gateway.wire.schemas import clean_name
 from langchain_kilocode.errors import ConfigurationError
 
 _FORMS = (
@@ -18,14 +18,6 @@ _FORMS = (
 
 _PASSED_ON = ("cache_control", "defer_loading")
 """What a LangChain tool's `extras` may add to its definition."""
-
-
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
-
-
-def clean_name(name: str) -> str:
-    """Give a class's or a function's name as upstreams take one for a tool: without brackets and dots."""
-    return _NOT_IN_NAMES.sub("_", name)
 
 
 def to_tool(tool: Any, strict: bool | None = None) -> dict[str, Any]:

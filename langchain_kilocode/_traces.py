@@ -18,6 +18,7 @@ from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables.config import ensure_config
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
+from kilocode_gateway.loops import Unlisted
 from langchain_kilocode._replies import PROVIDER, at_no_cost, combined_output
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class TracedChatModel(BaseChatOpenAI):
         manager = AsyncCallbackManager.configure(config.get("callbacks"), self.callbacks)
         chunks: Any = super().astream(input, _telling(config, manager), **kwargs)
         async with aclosing(chunks):
-            async for chunk in chunks:
+            async for chunk in Unlisted(chunks):
                 yield chunk
 
     def _generate_with_cache(

@@ -136,7 +136,7 @@ class ChatKiloCode(BindableChatModel):
 
     Image input:
         PDF (`file`), `audio` and `video` blocks work alike, on models that take them. What the model does not take, by
-        the catalog at hand, is refused before it is sent, unless `check_inputs=False`.
+        the gateway's list, is refused before it is sent, unless `check_inputs=False`.
 
         ```python
         picture = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -266,9 +266,7 @@ class ChatKiloCode(BindableChatModel):
             kwargs["stop"] = stop
         check_call(self, kwargs)
         call = {name: value for name, value in kwargs.items() if name not in _NO_REQUEST_FIELD}
-        # None takes a setting of the model out.
-        kept = {name: value for name, value in self._default_params.items() if call.get(name, value) is not None}
-        payload = with_tools_of_the_wire(wire.merge(kept, call))
+        payload = with_tools_of_the_wire(wire.put_together(self._default_params, call))
         CallOptions.read(payload)
         schema = payload.get("response_format")
         if schema is not None and not isinstance(schema, dict):

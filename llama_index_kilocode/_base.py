@@ -2,138 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, Unpack, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack, cast
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.llms.openai_like import OpenAILike
 
+from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import SECRETS, GatewayConfig, hide_secrets
+from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError
-from kilocode_gateway.openai_errors import OPENAI_ERRORS
+from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.options import CallOptions
-from kilocode_gateway.transport import Transport
+from llama_index_kilocode._checked import Checked
 from llama_index_kilocode._events import unveiled
+from llama_index_kilocode._link import Link, Seconds
 from llama_index_kilocode._messages import to_wire
-from llama_index_kilocode._settings import SENT_FIELDS, KiloCodeSettings, check_request, put_together, split
+from llama_index_kilocode._settings import KiloCodeSettings, check_request, refuse_more_answers, split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from kilocode_gateway.models import ModelInfo
+    from kilocode_gateway.config import GatewayConfig
+    from kilocode_gateway.transport import Transport
 
+_LOG_PROBS = {"logprobs", "top_logprobs"}
+"""Settings that go together."""
 DEFAULT_MODEL = "kilo/auto"
 FALLBACK_CONTEXT_WINDOW = 128_000
 """Tokens that a model is taken to hold when the catalog does not know it: what nearly all current models hold."""
 
 
-class Linked(Protocol):
-    """The settings that say how to reach the gateway."""
-
-    api_key: str | Callable[[], str] | None
-    api_base: str | None
-    organization_id: str | None
-    feature: str | None
-    timeout: Any
-    max_retries: int
-    default_headers: dict[str, str] | None
-
-
-def _resolved(setting: Callable[[str], Any]) -> GatewayConfig:
-    return GatewayConfig.resolve(
-        api_key=setting("api_key"),
-        base_url=setting("api_base"),
-        organization_id=setting("organization_id"),
-        feature=setting("feature"),
-    )
-
-
-class Link:
-    """What an LLM holds beside its settings: the user's HTTP clients, and the key as it was found.
-
-    Copies keep the clients and find the key anew. Pickles carry neither: a key from the environment stays where it is.
-    """
-
-    __slots__ = ("_found", "http_async_client", "http_client")
-
-    def __init__(self, http_client: Any = None, http_async_client: Any = None) -> None:
-        self.http_client = http_client
-        self.http_async_client = http_async_client
-        # One pair, so that no thread sees the settings of one copy with the configuration of another.
-        self._found: tuple[tuple[Any, ...], GatewayConfig] | None = None
-
-    @classmethod
-    def take(cls, settings: dict[str, Any]) -> Link:
-        """Take the clients out of a constructor's settings, and fill in how the gateway is reached.
-
-        That comes from the environment where it was not given. A key from the environment is left there.
-        """
-        link = cls(settings.pop("http_client", None), settings.pop("async_http_client", None))
-        config = _resolved(settings.get)
-        key = config.api_key
-        settings["api_key"] = None if key is None or config.api_key_from_env else key.given()
-        hide_secrets(settings)
-        settings["api_base"], settings["organization_id"] = config.base_url, config.organization_id
-        settings["feature"] = config.feature
-        return link
-
-    def config(self, llm: Linked) -> GatewayConfig:
-        """Give the configuration of the settings as they are now; the environment is read once for each."""
-        asked, found = (llm.api_key, llm.api_base, llm.organization_id, llm.feature), self._found
-        if found is None or found[0] != asked:
-            found = self._found = (asked, _resolved(vars(llm).get))
-        return found[1]
-
-    def transport(self, llm: Linked, call: Mapping[str, Any] | None = None) -> Transport:
-        """Give the way to the gateway under the settings as they are now, and a call's own; nothing is opened."""
-        call = call or {}
-        return Transport(
-            self.config(llm),
-            timeout=call.get("timeout", llm.timeout),
-            max_retries=llm.max_retries,
-            errors=OPENAI_ERRORS,
-            http_client=self.http_client,
-            http_async_client=self.http_async_client,
-            headers={**(llm.default_headers or {}), **(call.get("extra_headers") or {})},
-        )
-
-    def __copy__(self) -> Link:
-        return Link(self.http_client, self.http_async_client)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Link:
-        return self.__copy__()
-
-    def __reduce__(self) -> tuple[type[Link], tuple[()]]:
-        return (Link, ())
-
-
-class Discreet:
-    """What hides the key and the headers of a class, before pydantic or a traceback can show them.
-
-    It stands before a pydantic class among the bases. The constructor is the class's own, and calls `hide_secrets`
-    first with what it was given, and at last with what pydantic made of it, which are plain texts.
-    """
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in SECRETS:
-            settings, value = {name: value}, None
-            hide_secrets(settings)
-            value = settings[name]
-        super().__setattr__(name, value)
-
-    if not TYPE_CHECKING:
-
-        def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-            """Give a copy with some settings changed."""
-            changes, update = dict(update or {}), None
-            hide_secrets(changes)
-            return super().model_copy(update=changes, deep=deep)
-
-
-class GatewayLLM(Discreet, OpenAILike):
+class GatewayLLM(Checked, OpenAILike):
     """The settings of `KiloCode`; see there."""
 
     model: str = DEFAULT_MODEL
@@ -181,7 +83,7 @@ class GatewayLLM(Discreet, OpenAILike):
     """Plugins of the upstream router, such as `[{"id": "web"}]`."""
     extra_body: dict[str, Any] | None = None
     """Fields of the request that only the gateway knows; merged in last, whatever their names."""
-    timeout: float | tuple[float, float] | None = 600.0  # type: ignore[assignment]  # wider than the base
+    timeout: Seconds = 600.0  # type: ignore[assignment]  # wider than the base
     """Seconds for each read, or (connect, read); None waits for ever."""
     first_token_timeout: float | None = None
     """Seconds until something of a streamed answer must be here, counted from the call, retries and waits included.
@@ -194,8 +96,9 @@ class GatewayLLM(Discreet, OpenAILike):
     """Models to ask, in this order, when the one before fails: its provider is down or overloaded, or it is retired.
     Only before the first token. `additional_kwargs` of the response then has `fallback_model` and `failed_models`."""
     check_inputs: bool = True
-    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the catalog
-    at hand. No request is made for it, and what is not certain is sent."""
+    """Whether images, audio and video are refused, before anything is sent, where the model takes none by the gateway's
+    list. A conversation that holds some has the list fetched, once per process, where nothing at hand knows the model;
+    what is not certain is sent."""
     mode: str | None = None
     """What the request is for, such as `plan` or `code`: a hint for `kilo-auto/frontier` (server source, 2026)."""
     task_id: str | None = None
@@ -219,21 +122,21 @@ class GatewayLLM(Discreet, OpenAILike):
 
     def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
         hide_secrets(cast("dict[str, Any]", settings))
-        given: dict[str, Any] = {"model": model, **settings}
-        fields = split(given, type(self).model_fields)
-        link = Link.take(fields)
+        # Not the base's constructor: it would look for OPENAI_* in the environment.
+        self._settle(FunctionCallingLLM.__init__, {"model": model, **settings})
+        self._client = self._aclient = self._http_client = self._async_http_client = None
+
+    def _read(self, given: dict[str, Any]) -> dict[str, Any]:
+        fields = split(given, type(self).model_fields, self.__dict__.get("additional_kwargs"))
         if not fields.get("is_chat_model", True):
             raise ConfigurationError("The gateway has chat models only: leave is_chat_model out, or set it to True.")
-        CallOptions.read({**fields, **fields["additional_kwargs"]})
         if fields.get("api_version") is not None:
             raise ConfigurationError("The gateway has no versions, so api_version has no effect. Leave it out.")
-        # Not the base's constructor: it would look for OPENAI_* in the environment.
-        FunctionCallingLLM.__init__(self, **fields)
-        self._client = self._aclient = self._http_client = self._async_http_client = None
-        hide_secrets(self.__dict__)
-        self._link = link
-        self._config()
-        self._transport()
+        if isinstance(fields.get("model"), str):
+            parse_model_ref(fields["model"])
+        refuse_more_answers(fields, where="KiloCode")
+        CallOptions.read({**fields, **fields.get("additional_kwargs", {})})
+        return fields
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], **kwargs: Any) -> Self:
@@ -249,7 +152,7 @@ class GatewayLLM(Discreet, OpenAILike):
         Inside a running event loop that happens in the background; only for a model that nothing at hand knows the
         first reading holds the loop up, for at most two seconds. `await llm.aload()` before avoids even that.
         """
-        return self._metadata(Catalog.look(self._config(), http_client=self._link.http_client, wanted=self.model))
+        return self._metadata(self._look(self._asked("model")))
 
     async def aload(self) -> None:
         """Fetch the gateway's model list, so that `metadata` is right from now on."""
@@ -260,22 +163,29 @@ class GatewayLLM(Discreet, OpenAILike):
         return {"class_name": self.class_name(), **self._metadata(Catalog.at_hand(self._config())).model_dump()}
 
     def _metadata(self, catalog: Catalog) -> LLMMetadata:
-        info = catalog.get(self.model)
+        model, more = self._asked("model"), self.additional_kwargs
+        info = catalog.get(model)
         calls_tools = self.is_function_calling_model
         if calls_tools is None:
             calls_tools = info is None or info.supports_tools
         return LLMMetadata(
             context_window=self.context_window or (info and info.context_window) or FALLBACK_CONTEXT_WINDOW,
-            num_output=self.max_tokens or -1,
+            num_output=more.get("max_tokens", more.get("max_completion_tokens", self.max_tokens)) or -1,
             is_chat_model=True,
             is_function_calling_model=calls_tools,
-            model_name=self.model,
+            model_name=model,
             system_role=MessageRole.SYSTEM,
         )
 
-    def _info(self) -> ModelInfo | None:
-        """Give what is at hand of the model, without a request."""
-        return Catalog.at_hand(self._config()).get(self.model)
+    def _asked(self, name: str, call: Mapping[str, Any] | None = None) -> Any:
+        """Give a setting as a request would have it that begins now, of those that are no dicts."""
+        for layer in (call or {}, self.additional_kwargs):
+            if name in layer:
+                return layer[name]
+        return getattr(self, name)
+
+    def _look(self, wanted: str | None) -> Catalog:
+        return Catalog.look(self._config(), http_client=self._link.http_client, wanted=wanted)
 
     def _config(self) -> GatewayConfig:
         return self._link.config(self)
@@ -293,7 +203,7 @@ class GatewayLLM(Discreet, OpenAILike):
         """
         call = {name: value for name, value in unveiled(call).items() if name != "use_chat_completions"}
         check_request(call, where="KiloCode")
-        body = put_together(self._fields(), self.additional_kwargs, call)
+        body = wire.put_together(self._fields(), self.additional_kwargs, call)
         body = {name: value for name, value in body.items() if name not in ("extra_headers", "timeout")}
         if not body.get("tools"):
             body.pop("tools", None)
@@ -301,7 +211,7 @@ class GatewayLLM(Discreet, OpenAILike):
         return self._transport({**self.additional_kwargs, **call}), {**body, "messages": to_wire(messages)}
 
     def _fields(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in ("model", *SENT_FIELDS)}
+        fields = {name: getattr(self, name) for name in ("model", *_SENT_FIELDS)}
         fields["audio"] = self.audio_config
         if self.logprobs:
             fields |= {"logprobs": True, "top_logprobs": self.top_logprobs or None}
@@ -309,3 +219,10 @@ class GatewayLLM(Discreet, OpenAILike):
 
     def _use_chat_completions(self, kwargs: dict[str, Any]) -> bool:  # noqa: ARG002 - the base's signature
         return True
+
+
+_SENT_FIELDS = [name for name in GatewayLLM.model_fields if name in (wire.NAMES.keys() - _LOG_PROBS) | {"extra_body"}]
+"""The fields that the transport gets under their own names. None of them counts unless it is set."""
+
+# The class that users make, so that an error about arguments names what they wrote.
+GatewayLLM.__init__.__qualname__ = "KiloCode.__init__"

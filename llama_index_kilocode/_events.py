@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from contextlib import aclosing, closing, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers.null import NullEventHandler
 
+from kilocode_gateway.loops import Unlisted
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
 
     from llama_index.core.llms.llm import LLM
 
+_P = ParamSpec("_P")
 _Response = TypeVar("_Response")
 
 _dispatcher = get_dispatcher("llama_index.core.llms.callbacks")
@@ -21,8 +26,6 @@ _dispatcher = get_dispatcher("llama_index.core.llms.callbacks")
 predictions = get_dispatcher("llama_index.core.llms.llm")
 """The one to which the framework gives the events of structured predictions."""
 
-_SECRETS = ("extra_headers", "default_headers", "api_key")
-"""Settings of a call that may hold a key. Only the first is taken; events of a refused call come before the refusal."""
 _HIDDEN = "***"
 _begun: ContextVar[list[Any] | None] = ContextVar("_begun", default=None)
 
@@ -55,17 +58,106 @@ class Veiled(dict[str, Any]):
 
 
 def veiled(call: dict[str, Any]) -> dict[str, Any]:
-    """Give the settings of a call as listeners may see them, and as `unveiled` takes them."""
-    hidden = {name: call[name] for name in _SECRETS if call.get(name) is not None}
-    return {
-        **call,
-        **{name: Veiled(value) if isinstance(value, dict) else _HIDDEN for name, value in hidden.items()},
-    }
+    """Give the settings of a call as listeners may see them, and as `unveiled` takes them: headers may hold a key."""
+    headers = call.get("extra_headers")
+    return {**call, "extra_headers": Veiled(headers)} if isinstance(headers, dict) else call
 
 
 def unveiled(call: dict[str, Any]) -> dict[str, Any]:
     """Give the settings of a call as they were given."""
     return {name: value._given if isinstance(value, Veiled) else value for name, value in call.items()}  # noqa: SLF001
+
+
+def listened(ask: Callable[_P, _Response]) -> Callable[_P, _Response]:
+    """Make a way of asking whose events and spans hold no secret: they begin once the call's settings are checked.
+
+    The framework's span has the arguments of the method that it wraps, so this stands around it.
+    """
+    own = set(inspect.signature(ask).parameters)
+    spanned: Any = _dispatcher.span(ask)
+
+    def begin(llm: Any, settings: dict[str, Any]) -> Any:
+        llm._check_call({name: value for name, value in settings.items() if name not in own})  # noqa: SLF001
+        return spanned.__get__(llm, type(llm))
+
+    # What is copied along is the mark by which the framework knows that a method has its span.
+    if inspect.iscoroutinefunction(ask):
+
+        @functools.wraps(ask)
+        async def aouter(llm: Any, *args: Any, **settings: Any) -> Any:
+            return await begin(llm, settings)(*args, **veiled(settings))
+
+        return cast("Callable[_P, _Response]", aouter)
+
+    @functools.wraps(ask)
+    def outer(llm: Any, *args: Any, **settings: Any) -> Any:
+        return begin(llm, settings)(*args, **veiled(settings))
+
+    return cast("Callable[_P, _Response]", outer)
+
+
+# Where nobody listens, the events are left out: they validate the whole history, and again for each piece of a stream.
+
+
+def whole(
+    llm: LLM, told: Callable[..., Any], alone: Callable[..., _Response], asked: Any, call: dict[str, Any]
+) -> _Response:
+    """Give a whole answer.
+
+    Args:
+        llm: Who is asked.
+        told: The way that tells listeners.
+        alone: The way that tells nobody.
+        asked: Messages or a prompt.
+        call: The call's settings.
+
+    """
+    if is_watched(llm):
+        return cast("_Response", told(asked, **call))
+    wait_for_turn(llm)
+    return alone(asked, **call)
+
+
+async def awhole(
+    llm: LLM, told: Callable[..., Any], alone: Callable[..., Awaitable[_Response]], asked: Any, call: dict[str, Any]
+) -> _Response:
+    """Do what `whole` does, without blocking the event loop."""
+    if is_watched(llm):
+        return cast("_Response", await told(asked, **call))
+    await await_turn(llm)
+    return await alone(asked, **call)
+
+
+def streamed(
+    llm: LLM,
+    told: Callable[..., Any],
+    alone: Callable[..., Generator[_Response, None, None]],
+    asked: Any,
+    call: dict[str, Any],
+) -> Generator[_Response, None, None]:
+    """Do what `whole` does, for an answer that comes piece by piece."""
+    if is_watched(llm):
+        with noted_streams() as streams:
+            pieces = told(asked, **call)
+        return closed_together(pieces, streams)
+    wait_for_turn(llm)
+    return alone(asked, **call)
+
+
+async def astreamed(
+    llm: LLM,
+    told: Callable[..., Any],
+    alone: Callable[..., Awaitable[AsyncGenerator[_Response, None]]],
+    asked: Any,
+    call: dict[str, Any],
+) -> AsyncGenerator[_Response, None]:
+    """Do what `streamed` does, without blocking the event loop."""
+    if is_watched(llm):
+        with noted_streams() as streams:
+            pieces = await told(asked, **call)
+        return aclosed_together(pieces, streams)
+    await await_turn(llm)
+    return await alone(asked, **call)
 
 
 def begun(pieces: _Response) -> _Response:
@@ -106,7 +198,7 @@ async def aclosed_together(
     """Do what `closed_together` does, for async streams."""
     try:
         async with aclosing(told):
-            async for response in told:
+            async for response in Unlisted(told):
                 yield response
     finally:
         for stream in streams:

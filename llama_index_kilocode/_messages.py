@@ -93,14 +93,16 @@ def to_wire(messages: Iterable[ChatMessage]) -> list[dict[str, Any]]:
         messages: The conversation, in order.
 
     Raises:
-        ConfigurationError: If a block cannot be sent, such as audio by URL.
+        ConfigurationError: If a block cannot be sent, such as audio by URL, or a tool's result does not say to which
+            call it belongs.
 
     """
     wire: list[dict[str, Any]] = []
     for message in messages:
         blocks = message.blocks
-        if len(blocks) == 1 and type(blocks[0]) is TextBlock and not message.additional_kwargs:
-            wire.append({"role": _ROLES[message.role], "content": blocks[0].text})
+        role = _ROLES[message.role]
+        if len(blocks) == 1 and type(blocks[0]) is TextBlock and not message.additional_kwargs and role != "tool":
+            wire.append({"role": role, "content": blocks[0].text})
         else:
             wire.append(_message(message, wire))
     return wire
@@ -127,13 +129,23 @@ def _message(message: ChatMessage, earlier: Sequence[dict[str, Any]]) -> dict[st
     if isinstance(name := extra.get("name"), str) and name:
         wire["name"] = name
     if role == "tool":
-        wire["tool_call_id"] = str(extra.get("tool_call_id") or "")
+        wire["tool_call_id"] = _call_id(extra, position=len(earlier) + 1)
     elif role == "assistant":
         wire.update(_replay(thoughts, extra))
         if calls := calls or _legacy_calls(extra):
             wire["tool_calls"] = calls
             wire["content"] = wire["content"] or None
     return wire
+
+
+def _call_id(extra: dict[str, Any], *, position: int) -> str:
+    if extra.get("tool_call_id"):
+        return str(extra["tool_call_id"])
+    msg = (
+        f"Message {position} is a tool's result and does not say to which call it belongs, which every provider asks "
+        'for. Give additional_kwargs={"tool_call_id": ...} with the id of the call, or the role "user".'
+    )
+    raise ConfigurationError(msg)
 
 
 def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
@@ -181,8 +193,7 @@ def _replay(thoughts: list[ThinkingBlock], extra: dict[str, Any]) -> dict[str, A
 
 
 def _tool_call(block: ToolCallBlock, extra: dict[str, Any]) -> dict[str, Any]:
-    given = block.tool_kwargs
-    arguments = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    arguments = _arguments_text(block)
     # The block has no room for what else came with a call, such as Gemini's signature: it stands beside.
     beside = (call for call in extra.get("tool_calls") or () if isinstance(call, dict))
     return {
@@ -191,6 +202,20 @@ def _tool_call(block: ToolCallBlock, extra: dict[str, Any]) -> dict[str, Any]:
         "type": "function",
         "function": {"name": block.tool_name, "arguments": arguments or "{}"},
     }
+
+
+def _arguments_text(block: ToolCallBlock) -> str:
+    given = block.tool_kwargs
+    if isinstance(given, str):
+        return given
+    try:
+        return json.dumps(given, ensure_ascii=False)
+    except (TypeError, ValueError) as exc:
+        wrong = str(exc)
+    raise ConfigurationError(
+        f"The arguments of the call of {block.tool_name!r} in a message cannot be sent, as they are no JSON: {wrong}. "
+        "Give dates as strings and sets as lists."
+    )
 
 
 def _legacy_calls(extra: dict[str, Any]) -> list[dict[str, Any]]:
@@ -218,8 +243,17 @@ def _text(block: TextBlock) -> dict[str, Any]:
     return {"type": "text", "text": block.text}
 
 
+def _url(block: ImageBlock | VideoBlock | DocumentBlock | AudioBlock) -> str:
+    """Give a block's URL, an empty text where it has none."""
+    url = str(block.url or "")
+    if url.startswith("file:"):
+        msg = f"The gateway cannot read a file of this machine: got {url!r}. Pass path=... instead of url=..."
+        raise ConfigurationError(msg)
+    return url
+
+
 def _image(block: ImageBlock) -> dict[str, Any]:
-    url = str(block.url) if block.url else _data_uri(block.image, block.path, block.image_mimetype, "image/png")
+    url = _url(block) or _data_uri(block.image, block.path, block.image_mimetype, "image/png")
     image = {"url": url}
     if block.detail:
         image["detail"] = block.detail
@@ -227,14 +261,14 @@ def _image(block: ImageBlock) -> dict[str, Any]:
 
 
 def _video(block: VideoBlock) -> dict[str, Any]:
-    url = str(block.url) if block.url else _data_uri(block.video, block.path, block.video_mimetype, "video/mp4")
+    url = _url(block) or _data_uri(block.video, block.path, block.video_mimetype, "video/mp4")
     return {"type": "video_url", "video_url": {"url": url}}
 
 
 def _document(block: DocumentBlock) -> dict[str, Any]:
     name = _file_name(block)
-    source = str(block.url) if block.url else None
-    if source is None:
+    source = _url(block)
+    if not source:
         mimetype = block.document_mimetype or mimetypes.guess_type(name)[0]
         source = _data_uri(block.data, block.path, mimetype, None)
     if source.startswith("data:") and mimetypes.guess_type(name)[0] is None:
@@ -252,7 +286,7 @@ def _file_name(block: DocumentBlock) -> str:
 
 
 def _audio(block: AudioBlock) -> dict[str, Any]:
-    url = str(block.url) if block.url else ""
+    url = _url(block)
     if url and not url.startswith("data:"):
         msg = (
             f"Audio can be sent as data only, not by URL: got {url!r}. "
@@ -268,6 +302,9 @@ def _audio(block: AudioBlock) -> dict[str, Any]:
 
 def _data_uri(data: Any, path: Any, mimetype: str | None, fallback: str | None) -> str:
     text = _base64(data, path)
+    if not text:
+        msg = f"A block holds no data: {'the file is' if data is None else 'its bytes are'} empty. Leave it out."
+        raise ConfigurationError(msg)
     mimetype = mimetype or (mimetypes.guess_type(str(path))[0] if path else None) or _sniffed(text)
     mimetype = mimetype or fallback or _kind_of_document(text)
     return f"data:{mimetype};base64,{text}"

@@ -18,6 +18,8 @@ from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
 
+from kilocode_gateway.wire.values import as_dict, as_dicts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -142,14 +144,20 @@ def _citation(annotation: dict[str, Any]) -> CitationBlock | None:
 
 def log_probs(logprobs: object) -> list[list[LogProb]] | None:
     """Give a reply's log probabilities: for each token its alternatives, or itself where none came."""
-    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-    if not isinstance(tokens, list) or not tokens:
+    tokens = as_dicts(as_dict(logprobs).get("content"))
+    return [_alternatives(token) for token in tokens] or None
+
+
+def _alternatives(token: dict[str, Any]) -> list[LogProb]:
+    items = as_dicts(token.get("top_logprobs")) or [token]
+    return [found for item in items if (found := _log_prob(item)) is not None]
+
+
+def _log_prob(item: dict[str, Any]) -> LogProb | None:
+    try:
+        return LogProb(token=item.get("token") or "", logprob=item.get("logprob") or 0.0, bytes=item.get("bytes") or [])
+    except ValueError:  # of another form: the answer around it is still worth having
         return None
-    return [[_log_prob(item) for item in token.get("top_logprobs") or [token]] for token in tokens]
-
-
-def _log_prob(item: dict[str, Any]) -> LogProb:
-    return LogProb(token=item.get("token") or "", logprob=item.get("logprob") or 0.0, bytes=item.get("bytes") or [])
 
 
 class StreamedChat:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from kilocode_gateway import wire
-from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from llama_index_kilocode._link import CLIENTS, HTTPTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -16,52 +16,11 @@ if TYPE_CHECKING:
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.types import BaseOutputParser, PydanticProgramMode
 
-SENT_FIELDS = (
-    *wire.OPTIONS,
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "top_k",
-    "min_p",
-    "seed",
-    "stop",
-    "frequency_penalty",
-    "presence_penalty",
-    "repetition_penalty",
-    "reasoning",
-    "reasoning_effort",
-    "verbosity",
-    "provider",
-    "transforms",
-    "plugins",
-    "modalities",
-    "extra_body",
-)
-"""The fields of the class that the transport gets under their own names. None of them counts unless it is set."""
-
 PER_CALL = ("model", "extra_body", "extra_headers", "timeout")
 """What a call takes beside the gateway's parameters."""
 
-_DICTS = (
-    "audio",
-    "cache_control",
-    "extra_body",
-    "extra_headers",
-    "logit_bias",
-    "metadata",
-    "prediction",
-    "provider",
-    "reasoning",
-    "response_format",
-    "thinking",
-    "web_search_options",
-)
-"""What a call takes as dicts only."""
-
 _LEGACY = ("class_name", "api_type", "max_new_tokens")
 """What the base class has always taken: the tag of `from_dict`, and two names of times past."""
-
-_CLIENTS = ("http_client", "async_http_client")
 
 _BY_THE_METHOD = {
     "stream": "it is the method that decides: call stream_chat or stream_complete",
@@ -85,6 +44,7 @@ _OTHER_NAMES = {
     "headers": "default_headers",
     "extra_headers": "default_headers",
     "max_output_tokens": "max_tokens",
+    "audio_config": "audio",
 }
 
 
@@ -122,7 +82,7 @@ class KiloCodeSettings(TypedDict, total=False):
     audio_config: dict[str, Any] | None
     extra_body: dict[str, Any] | None
     additional_kwargs: dict[str, Any] | None
-    timeout: float | tuple[float, float] | None
+    timeout: float | tuple[float, float] | HTTPTimeout | None
     first_token_timeout: float | None
     total_timeout: float | None
     max_retries: int
@@ -150,11 +110,13 @@ class KiloCodeSettings(TypedDict, total=False):
     rate_limiter: Any
     api_version: str | None
     # The gateway's further parameters, kept in `additional_kwargs`.
+    audio: dict[str, Any]
     cache_control: dict[str, Any]
     enable_thinking: bool
     include_reasoning: bool
     logit_bias: dict[str, float]
     max_completion_tokens: int
+    n: Literal[1]
     metadata: dict[str, Any]
     parallel_tool_calls: bool
     prediction: dict[str, Any]
@@ -166,6 +128,7 @@ class KiloCodeSettings(TypedDict, total=False):
     safety_identifier: str
     service_tier: str
     store: bool
+    stream_options: dict[str, Any]
     thinking: dict[str, Any]
     tool_choice: str | dict[str, Any]
     tools: list[dict[str, Any]]
@@ -178,132 +141,123 @@ _OF_THE_MODEL = frozenset(KiloCodeSettings.__annotations__) - {*wire.NAMES, *PER
 """What only the constructor takes. Sent as fields of a request, keys and headers would end in the provider's logs."""
 
 
-def split(settings: dict[str, Any], fields: Iterable[str]) -> dict[str, Any]:
-    """Give the constructor's settings as fields, with the gateway's further parameters put into `additional_kwargs`.
+def split(settings: dict[str, Any], fields: Iterable[str], kept: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Give settings as fields, with the gateway's further parameters put into `additional_kwargs`.
 
     Args:
         settings: What was given, by name.
         fields: The names of the class's fields.
+        kept: The `additional_kwargs` over which further parameters are laid when no others are given.
 
     Raises:
         UnknownSettingError: If a name is neither a field nor a parameter of the gateway.
-        ConfigurationError: If something in `additional_kwargs` is no dict and must be one.
+        ConfigurationError: If something in `additional_kwargs` cannot be used.
 
     """
-    known = {*fields, *_LEGACY, *_CLIENTS}
-    check(settings, known, where="KiloCode")
+    known = {*fields, *_LEGACY, *CLIENTS}
+    check(settings, {*known, *wire.NAMES}, where="KiloCode")
     settings = {name: value for name, value in settings.items() if name not in ("class_name", "api_type")}
-    if settings.get("max_tokens") is None:
-        settings["max_tokens"] = settings.get("max_completion_tokens", settings.get("max_new_tokens"))
-    settings.pop("max_completion_tokens", None)
-    settings.pop("max_new_tokens", None)
+    for spelling in ("max_completion_tokens", "max_new_tokens"):
+        limit = settings.pop(spelling, None)
+        if limit is not None and settings.get("max_tokens") is None:
+            settings["max_tokens"] = limit
     rest = {name: settings.pop(name) for name in list(settings) if name not in known}
-    settings["additional_kwargs"] = wire.merge(rest, settings.get("additional_kwargs") or {})
-    check_request(settings["additional_kwargs"], where="KiloCode(additional_kwargs=...)")
-    # Headers may hold secrets, and what stands in `additional_kwargs` is shown and written down.
-    if headers := settings["additional_kwargs"].pop("extra_headers", None):
-        settings["default_headers"] = {**(settings.get("default_headers") or {}), **headers}
-        hide_secrets(settings)
+    given = settings.get("additional_kwargs")
+    if given is not None and not isinstance(given, Mapping):
+        raise ConfigurationError(f"KiloCode: additional_kwargs must be a dict, got {type(given).__name__}.")
+    if "additional_kwargs" in settings or rest:
+        own = wire.merge(rest, given or {}) if "additional_kwargs" in settings else wire.put_together(kept or {}, rest)
+        own |= {name: None for name, value in (given or {}).items() if value is None}  # it takes a field out
+        settings["additional_kwargs"] = own
+        refuse_headers(own, where="KiloCode")
+        check_request(own, where="KiloCode(additional_kwargs=...)")
     return settings
 
 
+def refuse_headers(given: Mapping[str, Any], *, where: str) -> None:
+    """Refuse headers among `additional_kwargs`, which `to_dict` and `repr` show.
+
+    Raises:
+        UnknownSettingError: If there are some.
+
+    """
+    for name in ("extra_headers", "default_headers", "headers"):
+        if name in given:
+            raise UnknownSettingError(
+                f"{where}(additional_kwargs=...) does not take {name!r}, as to_dict() and repr() show it. What goes "
+                f"with each request is a setting of the model: use default_headers, as in {where}(default_headers=...)."
+            )
+
+
 def check_request(given: Mapping[str, Any], *, where: str) -> None:
-    """Refuse what cannot be a setting of a call; values are never shown, as headers may hold secrets.
+    """Refuse what cannot be a setting of a call; no value that may be a secret is shown.
 
     Raises:
         UnknownSettingError: If nothing knows a name, or only the constructor does.
-        ConfigurationError: If a value is no dict and must be one.
+        ConfigurationError: If a value cannot be used.
 
     """
-    check(given, PER_CALL, where=where)
-    for name in _DICTS:
-        value = given.get(name)
-        if value is not None and not isinstance(value, Mapping):
-            hint = " For an effort alone there is reasoning_effort=." if name == "reasoning" else ""
-            raise ConfigurationError(f"{where}: {name} must be a dict or None, got {type(value).__name__}.{hint}")
+    check(given, {*PER_CALL, *wire.NAMES}, where=where, of_the_model=_OF_THE_MODEL)
+    wire.check_values(given, where=where)
+    refuse_more_answers(given, where=where)
 
 
-def check(given: Iterable[str], known: Iterable[str], *, where: str) -> None:
-    """Refuse names that nothing knows.
+def refuse_more_answers(given: Mapping[str, Any], *, where: str) -> None:
+    """Refuse to pay for answers that nobody sees.
 
     Raises:
-        UnknownSettingError: With the name that was meant, where there is one.
+        ConfigurationError: If `n` is more than 1.
 
     """
-    known = set(known)
-    for name in given:
-        if name in _BY_THE_METHOD:
-            raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
-        if name not in known and name not in wire.NAMES:
-            _check_name(name, known, where)
-    wire.check_names(given, known, where=where)
+    for place in (given, given.get("extra_body") or {}):
+        if isinstance(place, Mapping) and place.get("n") not in (None, 1):
+            raise ConfigurationError(
+                f"{where}: n must be 1, as a response of LlamaIndex has room for one answer, got {place['n']!r}. "
+                "Call it several times, or with achat several at once."
+            )
 
 
-def _check_name(name: str, known: set[str], where: str) -> None:
-    meant = _OTHER_NAMES.get(name, name)
-    if meant != name and (meant in known or meant in wire.NAMES):
-        raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {meant!r}.")
-    hint = ""
-    if meant not in _OF_THE_MODEL:
-        near = wire.nearest_name(name, {*known, *wire.NAMES, *_OF_THE_MODEL})
-        if near is None or near in known or near not in _OF_THE_MODEL:
-            return
-        meant = near
-        hint = f"Did you mean {meant!r}? "
-    shown = repr(meant) if hint else repr(name)
-    fix = f"give it to KiloCode({meant}=...)"
-    if meant == "default_headers":
-        fix += ", or give extra_headers to the call"
-    raise UnknownSettingError(
-        f"{where} does not take {name!r} here. {hint}{shown} is a setting of the model, not of a call: {fix}."
-    )
-
-
-def put_together(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Put settings together: the later layer wins, dicts are merged inside, and None takes a setting out."""
-    named = [
-        {("max_tokens" if name == "max_completion_tokens" else name): value for name, value in layer.items()}
-        for layer in layers
-    ]
-    merged: dict[str, Any] = {}
-    for layer in named:
-        for name, value in layer.items():
-            if value is None:
-                merged.pop(name, None)
-        merged = wire.merge(merged, layer)
-    return merged
-
-
-def check_few(
-    given: Iterable[str], known: Iterable[str], *, where: str, otherwise: str, of_the_model: Iterable[str] = ()
+def check(
+    given: Iterable[str],
+    known: Iterable[str],
+    *,
+    where: str,
+    otherwise: str | None = None,
+    of_the_model: Iterable[str] = (),
 ) -> None:
-    """Refuse names that a class or a call with few settings does not know.
+    """Refuse names that nothing knows.
 
     Args:
         given: The names that came.
-        known: Those that it takes, beside the clients that every constructor takes.
+        known: Those that are fine there.
         where: What they were given to, as the message calls it.
-        otherwise: What to do about a name that resembles nothing; may hold `{name}`.
+        otherwise: What to do about a name that resembles nothing, with the name as `{0!r}`; without it, how to send a
+            field that only the gateway knows.
         of_the_model: For a call: what the constructor takes.
 
     Raises:
         UnknownSettingError: With the name that was meant, where there is one.
 
     """
-    known, made = set(known), {*of_the_model, *_CLIENTS}
-    if not of_the_model:
-        known |= made
+    known = set(known)
+    made = set(of_the_model) - known
     for name in given:
+        if name in _BY_THE_METHOD:
+            raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
         if name in known:
             continue
-        if name in _BY_THE_METHOD:
-            fix = f"{_BY_THE_METHOD[name]}."
-        elif name in made:
-            fix = f"it is one of the model, not of a call: give it to {where}(...)."
-        elif _OTHER_NAMES.get(name) in known:
-            fix = f"here it is called {_OTHER_NAMES[name]!r}."
-        elif near := wire.nearest_name(name, known):
-            fix = f"did you mean {near!r}?"
-        else:
-            fix = f"{otherwise.format(name=name)}."
-        raise UnknownSettingError(f"{where} has no setting {name!r}: {fix}")
+        meant = _OTHER_NAMES.get(name, name)
+        if meant in known:
+            raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {meant!r}.")
+        near = meant if meant in made else wire.nearest_name(name, known | made)
+        if near in made:
+            raise UnknownSettingError(_of_the_model(name, meant if meant in made else None, near or name, where))
+        raise wire.unknown_setting(name, known, where=where, otherwise=otherwise and otherwise.format(name))
+
+
+def _of_the_model(name: str, meant: str | None, near: str, where: str) -> str:
+    fix = f"give it to {where.partition('(')[0]}({near}=...)"
+    if near == "default_headers":
+        fix += ", or give extra_headers to the call"
+    said = repr(name) if meant else f"Did you mean {near!r}? It"
+    return f"{where} does not take {name!r} here. {said} is a setting of the model, not of a call: {fix}."

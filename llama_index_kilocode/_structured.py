@@ -2,37 +2,65 @@
 
 from __future__ import annotations
 
-import json
-import re
-from contextlib import aclosing, closing, suppress
+import functools
+import inspect
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, MessageRole, TextBlock
-from llama_index.core.bridge.pydantic import ValidationError
-from llama_index.core.bridge.pydantic_core import pydantic_core
-from llama_index.core.instrumentation.events.llm import LLMStructuredPredictEndEvent, LLMStructuredPredictStartEvent
-from llama_index.core.program.utils import create_flexible_model
+from llama_index.core.instrumentation.events.llm import (
+    LLMStructuredPredictEndEvent,
+    LLMStructuredPredictInProgressEvent,
+    LLMStructuredPredictStartEvent,
+)
 from llama_index.core.types import PydanticProgramMode
 
-from kilocode_gateway.errors import MalformedReplyError
-from kilocode_gateway.openai_errors import OPENAI_ERRORS
-from kilocode_gateway.wire.json_text import json_in, misfit
+from kilocode_gateway import usage
+from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.loops import Unlisted
+from kilocode_gateway.options import CallOptions
+from kilocode_gateway.wire import schemas
 from llama_index_kilocode._base import GatewayLLM
-from llama_index_kilocode._events import is_heard, predictions
+from llama_index_kilocode._events import is_heard, predictions, unveiled, veiled
+from llama_index_kilocode._objects import Partial, Wanted
+from llama_index_kilocode._structured_llm import OF_THE_FRAMEWORK, Noting, StructuredKiloCode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Generator
 
+    from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.bridge.pydantic import BaseModel
     from llama_index.core.prompts import BasePromptTemplate
 
-_INSTRUCTION = (
-    "Answer with one JSON object that is valid against this JSON schema, and with nothing else: no explanation, "
-    "no code fence.\n{schema}"
-)
-_NAME = re.compile(r"[^a-zA-Z0-9_-]")
-_NOT_ASKED_AGAIN = ("tool_required", "allow_parallel_tool_calls", "verbose")
+    from kilocode_gateway.models import ModelInfo
+
+
+_P = ParamSpec("_P")
+_Object = TypeVar("_Object")
+
+
+def _discreet(predict: Callable[_P, _Object]) -> Callable[_P, _Object]:
+    """Make a way of predicting whose span holds no secret. The framework's has the arguments of what it wraps."""
+    spanned: Any = predictions.span(predict)
+
+    # What is copied along is the mark by which the framework knows that a method has its span.
+    if inspect.iscoroutinefunction(predict):
+
+        @functools.wraps(predict)
+        async def aouter(llm: Any, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any) -> Any:
+            return await spanned.__get__(llm, type(llm))(output_cls, prompt, _unseen(llm_kwargs), **prompt_args)
+
+        return cast("Callable[_P, _Object]", aouter)
+
+    @functools.wraps(predict)
+    def outer(llm: Any, output_cls: Any, prompt: Any, llm_kwargs: Any = None, **prompt_args: Any) -> Any:
+        return spanned.__get__(llm, type(llm))(output_cls, prompt, _unseen(llm_kwargs), **prompt_args)
+
+    return cast("Callable[_P, _Object]", outer)
+
+
+def _unseen(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    return settings if settings is None or isinstance(settings, Noting) else veiled(settings)
 
 
 @dataclass(slots=True)
@@ -44,154 +72,89 @@ class Ask:
     """Settings of the call."""
 
 
-def instructed(messages: Sequence[ChatMessage], schema: dict[str, Any]) -> list[ChatMessage]:
-    """Give the messages with the instruction at the end of the last one from the user; those given stay as they are."""
-    block = TextBlock(text=_INSTRUCTION.format(schema=json.dumps(schema, ensure_ascii=False)))
-    changed = list(messages)
-    for place in range(len(changed) - 1, -1, -1):
-        if changed[place].role == MessageRole.USER:
-            blocks = [*changed[place].blocks, block]
-            changed[place] = changed[place].model_copy(update={"blocks": blocks})
-            return changed
-    return [*changed, ChatMessage(role=MessageRole.USER, blocks=[block])]
-
-
-def response_format(output_cls: type[BaseModel], schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
-    """Give the request field that asks for an answer by a schema."""
-    form = {"name": _name(output_cls, schema), "schema": schema}
-    return {"type": "json_schema", "json_schema": {**form, "strict": True} if strict else form}
-
-
-def tool(output_cls: type[BaseModel], schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
-    """Give the tool whose arguments are the object."""
-    parameters = {name: value for name, value in schema.items() if name not in ("title", "description")}
-    function: dict[str, Any] = {
-        "name": _name(output_cls, schema),
-        "description": schema.get("description") or f"Give the answer as a {output_cls.__name__}.",
-        "parameters": {**parameters, "additionalProperties": False} if strict else parameters,
-    }
-    return {"type": "function", "function": {**function, "strict": True} if strict else function}
-
-
-def _name(output_cls: type[BaseModel], schema: dict[str, Any]) -> str:
-    return _NAME.sub("_", str(schema.get("title") or output_cls.__name__))
-
-
-def _strict_json(text: str) -> str:
-    """Mend what some models do: line breaks and tabs that stand in strings as they are."""
-    try:
-        json.loads(text)
-    except ValueError:
-        with suppress(ValueError):
-            return json.dumps(json.loads(text, strict=False))
-    return text
-
-
-def payload(response: ChatResponse) -> str:
-    """Give the JSON text in which the object stands: the arguments of the first tool call, else the answer's text."""
-    calls = response.message.additional_kwargs.get("tool_calls")
-    if calls:
-        return str(calls[0]["function"]["arguments"]) or "{}"
-    return json_in(response.message.content or "")
-
-
-def read(response: ChatResponse, output_cls: type[BaseModel]) -> Any:
-    """Give the object that a whole answer holds.
-
-    Raises:
-        MalformedReplyError: If the answer was cut by its length limit or refused, holds no JSON, or does not fit the
-            class. Its `text` is what came.
-
-    """
-    text, facts = payload(response), response.additional_kwargs
-    finish = facts.get("finish_reason")
-    name = output_cls.__name__
-    if facts.get("refusal") or finish == "content_filter":
-        why = (
-            f"The model refused to answer with a {name}: {facts.get('refusal') or 'the provider filtered the answer'}."
-        )
-    elif finish == "length":
-        why = f"The answer reached its length limit before the {name} was complete. Raise max_tokens, or ask for less."
-    elif not text.startswith(("{", "[")):
-        why = (
-            f"Expected a {name} as a tool call or as JSON, got {text[:200] or 'an empty answer'!r}. Choose a model "
-            "with tool calling or structured output, or set is_function_calling_model=False to ask for JSON as text."
-        )
-    else:
-        # The error is raised outside the handler: pydantic's own would be chained, with all that the answer holds.
-        try:
-            return output_cls.model_validate_json(_strict_json(text))
-        except ValidationError as error:
-            why = misfit(name, error.errors(include_url=False, include_context=False, include_input=False))
-    raise OPENAI_ERRORS[MalformedReplyError](why, text=text, retryable=False, model=facts.get("model"), reason=finish)
-
-
-class Partial:
-    """Reads the object from a growing answer."""
-
-    __slots__ = ("_cls", "_flexible", "_last")
-
-    def __init__(self, output_cls: type[BaseModel]) -> None:
-        self._cls = output_cls
-        self._flexible = create_flexible_model(output_cls)
-        self._last: Any = None
-
-    def read(self, response: ChatResponse) -> Any:
-        """Give the object as far as it has come, None when nothing new can be told.
-
-        While fields are missing it is of a class with the same fields, all optional.
-        """
-        text = payload(response)
-        if not text.startswith("{"):
-            return None
-        try:
-            values = pydantic_core.from_json(text, allow_partial="trailing-strings")
-        except ValueError:
-            return None
-        if not isinstance(values, dict) or not values or values == self._last:
-            return None
-        self._last = values
-        try:
-            return self._cls.model_validate(values)
-        except ValueError:
-            return self._flexible.model_validate(values)
-
-
 class StructuredOutput(GatewayLLM):
     """Structured output of `KiloCode`; see there."""
 
     def _ask(
-        self,
-        output_cls: type[BaseModel],
-        prompt: BasePromptTemplate,
-        kwargs: dict[str, Any] | None,
-        args: dict[str, Any],
+        self, wanted: Wanted, prompt: BasePromptTemplate, given: dict[str, Any] | None, args: dict[str, Any]
     ) -> Ask:
         """Decide how the object is asked for: by a required tool call, else by schema, else by an instruction."""
-        messages = self._extend_messages(prompt.format_messages(llm=self, **args))
-        kwargs = {name: value for name, value in (kwargs or {}).items() if name not in _NOT_ASKED_AGAIN}
-        schema = output_cls.model_json_schema()
-        if self._by_tool():
-            choice = kwargs.pop("tool_choice", None) or "required"
-            return Ask(
-                messages, {**kwargs, "tools": [tool(output_cls, schema, strict=self.strict)], "tool_choice": choice}
-            )
-        kwargs.pop("tool_choice", None)
-        info = self._info()
-        if self.should_use_structured_outputs or (info is not None and info.supports_structured_output):
-            kwargs.setdefault("response_format", response_format(output_cls, schema, strict=self.strict))
-            return Ask(messages, kwargs)
-        if info is not None and "response_format" in info.supported_parameters:
-            kwargs.setdefault("response_format", {"type": "json_object"})
-        return Ask(instructed(messages, schema), kwargs)
+        kwargs = _settings(given)
+        models = self._models(kwargs)
+        catalog = None
+        if self._method_set(models) is None:
+            at_hand = Catalog.at_hand(self._config())
+            catalog = self._look(next((model for model in models if model not in at_hand), None))
+        return self._asked_by(self._method(models, catalog), wanted, self._messages(prompt, args), kwargs)
 
-    def _by_tool(self) -> bool:
+    async def _aask(
+        self, wanted: Wanted, prompt: BasePromptTemplate, given: dict[str, Any] | None, args: dict[str, Any]
+    ) -> Ask:
+        """Do what `_ask` does, without blocking the event loop; it waits for the catalog only where nothing is at hand.
+
+        A wrong guess would be paid for.
+        """
+        kwargs = _settings(given)
+        models = self._models(kwargs)
+        catalog = None
+        if self._method_set(models) is None:
+            catalog = self._look(None)
+            if any(model not in catalog for model in models):
+                client = self._link.http_async_client
+                catalog = await Catalog.adiscover(config=self._config(), http_async_client=client)
+        return self._asked_by(self._method(models, catalog), wanted, self._messages(prompt, args), kwargs)
+
+    def _messages(self, prompt: BasePromptTemplate, args: dict[str, Any]) -> list[ChatMessage]:
+        return self._extend_messages(prompt.format_messages(llm=self, **args))
+
+    def _models(self, call: dict[str, Any]) -> list[str]:
+        """List the models that may answer: the one that is asked, and those that may stand in for it."""
+        options = CallOptions.read({"fallback_models": self._asked("fallback_models", call)})
+        return [self._asked("model", call), *options.fallback_models]
+
+    def _method_set(self, models: list[str]) -> schemas.Method | None:
+        """Give the method where the user's settings say it all, and the catalog is of no use."""
         if self.pydantic_program_mode == PydanticProgramMode.FUNCTION:
-            return True
-        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT or self.should_use_structured_outputs:
-            return False
-        return bool(self.metadata.is_function_calling_model)
+            return "function_calling"
+        if self.should_use_structured_outputs:
+            return "json_schema"
+        alone = models == [self._asked("model")] and self.pydantic_program_mode == PydanticProgramMode.DEFAULT
+        return "function_calling" if alone and self.is_function_calling_model else None
 
+    def _method(self, models: list[str], catalog: Catalog | None) -> schemas.Method | None:
+        """Choose the best method that all the models know; None where there is none."""
+        if catalog is None:
+            return self._method_set(models)
+        return schemas.method_for(self._known_by(model, catalog.get(model)) for model in models)
+
+    def _known_by(self, model: str, info: ModelInfo | None) -> tuple[schemas.Method, ...]:
+        is_unknown = info is None or not info.supported_parameters
+        methods = schemas.methods_of(info)
+        calls_tools = "function_calling" in methods
+        if self.is_function_calling_model is not None and (is_unknown or model == self._asked("model")):
+            calls_tools = self.is_function_calling_model
+        if self.pydantic_program_mode != PydanticProgramMode.DEFAULT:
+            calls_tools = False
+        if is_unknown and not calls_tools:
+            return ()
+        others = tuple(method for method in methods if method != "function_calling")
+        return ("function_calling", *others) if calls_tools else others
+
+    @staticmethod
+    def _asked_by(
+        method: schemas.Method | None, wanted: Wanted, messages: list[ChatMessage], kwargs: dict[str, Any]
+    ) -> Ask:
+        choice = kwargs.pop("tool_choice", None)
+        if method == "function_calling":
+            return Ask(messages, {**kwargs, "tools": [wanted.tool()], "tool_choice": choice or "required"})
+        if method == "json_schema":
+            kwargs.setdefault("response_format", wanted.response_format())
+            return Ask(messages, kwargs)
+        if method == "json_mode":
+            kwargs.setdefault("response_format", {"type": "json_object"})
+        return Ask(wanted.instructed(messages), kwargs)
+
+    @_discreet
     def structured_predict(
         self,
         output_cls: type[BaseModel],
@@ -212,10 +175,14 @@ class StructuredOutput(GatewayLLM):
                 the class; it says which fields are wrong, and its `text` is what came.
 
         """
+        wanted = Wanted(output_cls, strict=self.strict)
         _started(output_cls, prompt, prompt_args)
-        ask = self._ask(output_cls, prompt, llm_kwargs, prompt_args)
-        return _ended(read(self.chat(ask.messages, **ask.kwargs), output_cls))
+        ask = self._ask(wanted, prompt, llm_kwargs, prompt_args)
+        response = self.chat(ask.messages, **ask.kwargs)
+        Noting.note(llm_kwargs, response)
+        return _ended(wanted.read(response))
 
+    @_discreet
     async def astructured_predict(
         self,
         output_cls: type[BaseModel],
@@ -224,10 +191,14 @@ class StructuredOutput(GatewayLLM):
         **prompt_args: Any,
     ) -> Any:
         """Do what `structured_predict` does, without blocking the event loop."""
+        wanted = Wanted(output_cls, strict=self.strict)
         _started(output_cls, prompt, prompt_args)
-        ask = self._ask(output_cls, prompt, llm_kwargs, prompt_args)
-        return _ended(read(await self.achat(ask.messages, **ask.kwargs), output_cls))
+        ask = await self._aask(wanted, prompt, llm_kwargs, prompt_args)
+        response = await self.achat(ask.messages, **ask.kwargs)
+        Noting.note(llm_kwargs, response)
+        return _ended(wanted.read(response))
 
+    @_discreet
     def stream_structured_predict(
         self,
         output_cls: type[BaseModel],
@@ -236,11 +207,10 @@ class StructuredOutput(GatewayLLM):
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
         """Ask for an object of a class, and give it as it grows; the last one is whole."""
-        if is_heard(predictions):
-            told = super().stream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-            return cast("Generator[Any, None, None]", told)
-        return self._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        objects = self._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        return _told(objects, (output_cls, prompt, prompt_args)) if is_heard(predictions) else objects
 
+    @_discreet
     async def astream_structured_predict(
         self,
         output_cls: type[BaseModel],
@@ -249,10 +219,8 @@ class StructuredOutput(GatewayLLM):
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
         """Do what `stream_structured_predict` does, without blocking the event loop."""
-        if is_heard(predictions):
-            told = await super().astream_structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
-            return cast("AsyncGenerator[Any, None]", told)
-        return await self._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        objects = await self._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
+        return _atold(objects, (output_cls, prompt, prompt_args)) if is_heard(predictions) else objects
 
     def _structured_stream_call(
         self,
@@ -261,15 +229,25 @@ class StructuredOutput(GatewayLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Generator[Any, None, None]:
-        ask = self._ask(output_cls, prompt, llm_kwargs, prompt_args)
-        partial, response, made = Partial(output_cls), None, None
-        with closing(self.stream_chat(ask.messages, **ask.kwargs)) as responses:
-            for response in responses:
-                if (new := partial.read(response)) is not None:
-                    made = new
-                    yield made
-        if response is not None and (whole := read(response, output_cls)) != made:
-            yield whole
+        wanted, asked_in = Wanted(output_cls, strict=self.strict), usage.active()
+
+        def pieces() -> Generator[Any, None, None]:
+            ask = self._ask(wanted, prompt, llm_kwargs, prompt_args)
+            partial, response, made = Partial(wanted), None, None
+            with usage.counting_in(asked_in):
+                responses = self.stream_chat(ask.messages, **ask.kwargs)
+            with closing(responses):
+                for response in responses:
+                    if (new := partial.read(response)) is not None:
+                        made = new
+                        yield made
+            if response is None:
+                return
+            Noting.note(llm_kwargs, response)
+            if (whole := wanted.read(response)) != made:
+                yield whole
+
+        return pieces()
 
     async def _structured_astream_call(
         self,
@@ -278,27 +256,60 @@ class StructuredOutput(GatewayLLM):
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> AsyncGenerator[Any, None]:
-        ask = self._ask(output_cls, prompt, llm_kwargs, prompt_args)
+        wanted, asked_in = Wanted(output_cls, strict=self.strict), usage.active()
 
         async def pieces() -> AsyncGenerator[Any, None]:
-            partial, response, made = Partial(output_cls), None, None
-            async with aclosing(await self.astream_chat(ask.messages, **ask.kwargs)) as responses:
-                async for response in responses:
+            ask = await self._aask(wanted, prompt, llm_kwargs, prompt_args)
+            partial, response, made = Partial(wanted), None, None
+            with usage.counting_in(asked_in):
+                responses = await self.astream_chat(ask.messages, **ask.kwargs)
+            async with aclosing(responses):
+                async for response in Unlisted(responses):
                     if (new := partial.read(response)) is not None:
                         made = new
                         yield made
-            if response is not None and (whole := read(response, output_cls)) != made:
+            if response is None:
+                return
+            Noting.note(llm_kwargs, response)
+            if (whole := wanted.read(response)) != made:
                 yield whole
 
         return pieces()
 
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredKiloCode:
+        """Give an LLM whose answers are objects of a class: each response's `raw`, with usage and cost beside it."""
+        return StructuredKiloCode(llm=self, output_cls=output_cls, **kwargs)
+
+
+def _settings(given: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: value for name, value in unveiled(given or {}).items() if name not in OF_THE_FRAMEWORK}
+
 
 def _started(output_cls: type[BaseModel], prompt: BasePromptTemplate, args: dict[str, Any]) -> None:
-    predictions.event(
-        LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=args),
-    )
+    predictions.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=args))
 
 
 def _ended(result: Any) -> Any:
     predictions.event(LLMStructuredPredictEndEvent(output=result))
     return result
+
+
+def _told(objects: Generator[Any, None, None], asked: tuple[Any, Any, Any]) -> Generator[Any, None, None]:
+    """Give the objects, and tell of them what the framework tells."""
+    _started(*asked)
+    made = None
+    with closing(objects):
+        for made in objects:
+            predictions.event(LLMStructuredPredictInProgressEvent(output=made))
+            yield made
+    _ended(made)
+
+
+async def _atold(objects: AsyncGenerator[Any, None], asked: tuple[Any, Any, Any]) -> AsyncGenerator[Any, None]:
+    _started(*asked)
+    made = None
+    async with aclosing(objects):
+        async for made in Unlisted(objects):
+            predictions.event(LLMStructuredPredictInProgressEvent(output=made))
+            yield made
+    _ended(made)

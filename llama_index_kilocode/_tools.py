@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,9 @@ from llama_index.core.bridge.pydantic_core import pydantic_core
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata
 
+from kilocode_gateway.loops import Unlisted
+from kilocode_gateway.wire import schemas
+from kilocode_gateway.wire.json_text import arguments_in
 from llama_index_kilocode._replies import only_first_call
 from llama_index_kilocode._structured import StructuredOutput
 
@@ -170,9 +172,7 @@ def _arguments(given: Any) -> dict[str, Any] | None:
     """Read a call's whole arguments; None if they are no object. No text and `null` stand for no arguments."""
     if isinstance(given, str):
         try:
-            given = (
-                json.loads(given, strict=False) if given.strip() else {}
-            )  # some models leave line breaks as they are
+            given = json.loads(arguments_in(given), strict=False)  # some models leave line breaks as they are
         except (ValueError, RecursionError):
             return None
     return dict(given or {}) if given is None or isinstance(given, dict) else None
@@ -206,10 +206,8 @@ def _tool_choice(choice: str | dict[str, Any] | None, *, required: bool) -> str 
 
 
 def _strict(spec: dict[str, Any]) -> dict[str, Any]:
-    spec = copy.deepcopy(spec)
-    spec["function"]["strict"] = True
-    spec["function"]["parameters"]["additionalProperties"] = False
-    return spec
+    function = spec["function"]
+    return {**spec, "function": {**function, "strict": True, "parameters": schemas.strict(function["parameters"])}}
 
 
 def _first_calls(responses: ChatResponseGen) -> Generator[ChatResponse, None, None]:
@@ -220,5 +218,5 @@ def _first_calls(responses: ChatResponseGen) -> Generator[ChatResponse, None, No
 
 async def _afirst_calls(responses: ChatResponseAsyncGen) -> AsyncGenerator[ChatResponse, None]:
     async with aclosing(responses):
-        async for response in responses:
+        async for response in Unlisted(responses):
             yield only_first_call(response)

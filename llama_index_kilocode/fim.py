@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Never, Self, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, Never, TypedDict, Unpack, cast
 
 from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.llms.callbacks import llm_completion_callback
 from llama_index.core.llms.llm import LLM
 
+from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.options import CallOptions
 from kilocode_gateway.transport import FIM
-from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_body
-from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW, Discreet, Link
+from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, check_prompt, fim_body
+from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW
+from llama_index_kilocode._checked import Checked
+from llama_index_kilocode._events import astreamed, awhole, begun, listened, streamed, whole
+from llama_index_kilocode._link import CLIENTS, HTTPTimeout, Link, Seconds
 from llama_index_kilocode._replies import facts
-from llama_index_kilocode._settings import check_few, put_together
+from llama_index_kilocode._settings import check
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from llama_index.core.base.llms.types import ChatMessage, CompletionResponseAsyncGen, CompletionResponseGen
     from llama_index.core.callbacks import CallbackManager
@@ -47,7 +52,7 @@ class KiloCodeFIMSettings(TypedDict, total=False):
     api_base: str | None
     organization_id: str | None
     feature: str | None
-    timeout: float | tuple[float, float] | None
+    timeout: float | tuple[float, float] | HTTPTimeout | None
     first_token_timeout: float | None
     total_timeout: float | None
     max_retries: int
@@ -61,7 +66,7 @@ class KiloCodeFIMSettings(TypedDict, total=False):
     rate_limiter: Any
 
 
-class KiloCodeFIM(Discreet, LLM):
+class KiloCodeFIM(Checked, LLM):
     r"""The Kilo Gateway's models that fill gaps in code: text before the gap in, text for the gap out.
 
     Setup:
@@ -77,17 +82,23 @@ class KiloCodeFIM(Discreet, LLM):
         model: Default `mistralai/codestral-2508`; the newest gateway also has `inception/mercury-edit-2`.
         suffix: The text after the gap.
         max_tokens: From 1 to 1000 (256). It is always sent, because the gateway asks for it.
-        min_tokens, temperature: Not sent unless given.
+        min_tokens, temperature: Not sent unless given. The gateway's server drops the temperature (source of 2026).
         stop: One text or several that end the answer.
         api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
             unless given. Requests go to `/api/fim/completions` on that host. No `OPENAI_*` variable is ever read.
         feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
-        timeout: Seconds for each read (600), or (connect, read). `first_token_timeout` and `total_timeout` hold a whole
-            call.
+        timeout: Seconds for each read (600), or (connect, read), or an httpx `Timeout`; None waits for ever.
+        first_token_timeout, total_timeout: Seconds for a whole call, retries and waits included (no limit); the first
+            one for streams.
         max_retries: Attempts after the first, for errors that may pass (2).
+        default_headers: Further headers of each request (none); neither shown nor in `to_dict`.
+        http_client, async_http_client: Clients of httpx or httpx2 to use instead of the shared ones (none). They are
+            never closed here.
+        context_window: Tokens that fit into the model, instead of what is known without a request.
+        system_prompt, completion_to_prompt, callback_manager, rate_limiter: As in every LLM of LlamaIndex.
 
         A call takes `model`, the settings of the answer and the time limits too; None takes a setting out. Unknown
-        names are refused.
+        names and values that cannot be used are refused, wherever they are given.
 
     Instantiate:
         ```python
@@ -178,7 +189,7 @@ class KiloCodeFIM(Discreet, LLM):
     """The organization that pays; filled from `KILOCODE_ORGANIZATION_ID` or `KILO_ORG_ID`."""
     feature: str | None = None
     """What the gateway's usage page calls this program; filled from `KILOCODE_FEATURE`."""
-    timeout: float | tuple[float, float] | None = 600.0
+    timeout: Seconds = 600.0
     """Seconds for each read, or (connect, read); None waits for ever."""
     first_token_timeout: float | None = None
     """Seconds until something of a streamed answer must be here, as in `KiloCode`."""
@@ -195,32 +206,14 @@ class KiloCodeFIM(Discreet, LLM):
 
     def __init__(self, model: str = USUAL_MODEL, **settings: Unpack[KiloCodeFIMSettings]) -> None:
         hide_secrets(cast("dict[str, Any]", settings))
-        given: dict[str, Any] = {"model": model, **settings}
+        self._settle(LLM.__init__, {"model": model, **settings})
+
+    def _read(self, given: dict[str, Any]) -> dict[str, Any]:
         given.pop("class_name", None)
-        check_few(given, type(self).model_fields, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
+        known = {*type(self).model_fields, *CLIENTS}
+        check(given, known, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
         _check_values(given)
-        link = Link.take(given)
-        super().__init__(**given)
-        hide_secrets(self.__dict__)
-        self._link = link
-        self._link.transport(self)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        _check_values({name: value})
-        super().__setattr__(name, value)
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Give a copy with some settings changed.
-
-        Raises:
-            ConfigurationError: If one of them cannot be used, or is none of the class's settings.
-
-        """
-        changes, update = dict(update or {}), None
-        hide_secrets(changes)
-        check_few(changes, type(self).model_fields, where="KiloCodeFIM", otherwise=_taken(_SETTINGS))
-        _check_values(changes)
-        return super().model_copy(update=changes, deep=deep)
+        return given
 
     @classmethod
     def class_name(cls) -> str:
@@ -239,7 +232,7 @@ class KiloCodeFIM(Discreet, LLM):
             model_name=self.model,
         )
 
-    @llm_completion_callback()
+    @listened
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Fill the gap after a text.
 
@@ -253,46 +246,70 @@ class KiloCodeFIM(Discreet, LLM):
             KiloCodeError: When the gateway refuses.
 
         """
-        transport, body = self._request(prompt, kwargs, formatted=formatted)
-        return _whole(transport.completions(body, path=FIM)[0])
+        return whole(self, self._told_fill, self._fill, self._prompt(prompt, formatted=formatted), kwargs)
 
-    @llm_completion_callback()
+    @listened
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Do what `complete` does, without blocking the event loop."""
-        transport, body = self._request(prompt, kwargs, formatted=formatted)
-        return _whole((await transport.acompletions(body, path=FIM))[0])
+        return await awhole(self, self._told_afill, self._afill, self._prompt(prompt, formatted=formatted), kwargs)
 
-    @llm_completion_callback()
+    @listened
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Fill the gap after a text piece by piece; the last piece carries usage and cost."""
-        transport, body = self._request(prompt, kwargs, formatted=formatted)
+        return streamed(self, self._told_stream, self._stream, self._prompt(prompt, formatted=formatted), kwargs)
 
-        def pieces() -> Generator[CompletionResponse, None, None]:
+    @listened
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Do what `stream_complete` does, without blocking the event loop."""
+        asked = self._prompt(prompt, formatted=formatted)
+        return await astreamed(self, self._told_astream, self._astream, asked, kwargs)
+
+    def _fill(self, prompt: str, **kwargs: Any) -> CompletionResponse:
+        transport, body = self._request(prompt, kwargs)
+        return _whole(transport.completions(body, path=FIM)[0])
+
+    async def _afill(self, prompt: str, **kwargs: Any) -> CompletionResponse:
+        transport, body = self._request(prompt, kwargs)
+        return _whole((await transport.acompletions(body, path=FIM))[0])
+
+    def _stream(self, prompt: str, **kwargs: Any) -> CompletionResponseGen:
+        transport, body = self._request(prompt, kwargs)
+        asked_in = usage.active()
+
+        def pieces() -> CompletionResponseGen:
             text = ""
-            with transport.stream(body, path=FIM) as stream:
+            with usage.counting_in(asked_in):
+                opened = transport.stream(body, path=FIM)
+            with opened as stream:
                 for piece in stream:
                     if piece.text:
                         text += piece.text
                         yield CompletionResponse(text=text, delta=piece.text, raw=piece.raw)
             yield _whole(stream.completion, delta="")
 
-        return pieces()
+        return begun(pieces())
 
-    @llm_completion_callback()
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
-        """Do what `stream_complete` does, without blocking the event loop."""
-        transport, body = self._request(prompt, kwargs, formatted=formatted)
+    async def _astream(self, prompt: str, **kwargs: Any) -> CompletionResponseAsyncGen:
+        transport, body = self._request(prompt, kwargs)
+        asked_in = usage.active()
 
-        async def pieces() -> AsyncGenerator[CompletionResponse, None]:
+        async def pieces() -> CompletionResponseAsyncGen:
             text = ""
-            async with await transport.astream(body, path=FIM) as stream:
+            with usage.counting_in(asked_in):
+                opened = await transport.astream(body, path=FIM)
+            async with opened as stream:
                 async for piece in stream:
                     if piece.text:
                         text += piece.text
                         yield CompletionResponse(text=text, delta=piece.text, raw=piece.raw)
             yield _whole(stream.completion, delta="")
 
-        return pieces()
+        return begun(pieces())
+
+    _told_fill = llm_completion_callback()(_fill)
+    _told_afill = llm_completion_callback()(_afill)
+    _told_stream = llm_completion_callback()(_stream)
+    _told_astream = llm_completion_callback()(_astream)
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> Never:  # noqa: ARG002 - the base's signature
         """Refuse: these models hold no conversations.
@@ -315,13 +332,18 @@ class KiloCodeFIM(Discreet, LLM):
         """Refuse, as `chat` does."""
         raise _no_chat("astream_chat")
 
-    def _request(self, prompt: str, call: dict[str, Any], *, formatted: bool) -> tuple[Transport, dict[str, Any]]:
+    def _check_call(self, call: dict[str, Any]) -> None:
+        made = {*type(self).model_fields, *CLIENTS}
+        check(call, _PER_CALL, where="KiloCodeFIM", otherwise=_taken(_PER_CALL), of_the_model=made)
+
+    def _prompt(self, prompt: str, *, formatted: bool) -> str:
+        check_prompt(prompt)
+        shape = None if formatted else self.completion_to_prompt
+        return prompt if shape is None else shape(prompt)
+
+    def _request(self, prompt: str, call: dict[str, Any]) -> tuple[Transport, dict[str, Any]]:
         """Build a request: the call's settings win over the fields."""
-        fields = type(self).model_fields
-        check_few(call, _PER_CALL, where="KiloCodeFIM", otherwise=_taken(_PER_CALL), of_the_model=fields)
-        if not formatted and self.completion_to_prompt is not None:
-            prompt = self.completion_to_prompt(prompt)
-        settings = put_together(
+        settings = wire.put_together(
             {name: getattr(self, name) for name in ("model", *_SETTINGS)},
             {name: value for name, value in call.items() if name != "timeout"},
         )
@@ -330,12 +352,14 @@ class KiloCodeFIM(Discreet, LLM):
 
 def _check_values(given: Mapping[str, Any]) -> None:
     """Refuse values that cannot be used before pydantic sees them, whose errors would say less."""
+    if isinstance(given.get("model"), str):
+        parse_model_ref(given["model"])
     check_fim({name: given[name] for name in _SETTINGS if name in given})
     CallOptions.read({name: given[name] for name in _LIMITS if name in given})
 
 
 def _taken(names: Iterable[str]) -> str:
-    return f"it takes {', '.join(sorted(names))}"
+    return f"It takes {', '.join(sorted(names))}."
 
 
 def _no_chat(method: str) -> ConfigurationError:

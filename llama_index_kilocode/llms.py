@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
@@ -11,22 +11,24 @@ from llama_index.core.base.llms.generic_utils import (
     prompt_to_messages,
     stream_chat_response_to_completion_response,
 )
+from llama_index.core.prompts import BasePromptTemplate
 from llama_index.llms.openai_like import OpenAILike
 
 from kilocode_gateway import usage
 from kilocode_gateway.errors import ConfigurationError
 from llama_index_kilocode._events import (
     aclosed_together,
-    await_turn,
+    astreamed,
+    awhole,
     begun,
     closed_together,
-    is_watched,
-    noted_streams,
-    veiled,
-    wait_for_turn,
+    listened,
+    streamed,
+    whole,
 )
 from llama_index_kilocode._messages import conversation
 from llama_index_kilocode._replies import StreamedChat, chat_response
+from llama_index_kilocode._settings import check_request
 from llama_index_kilocode._tools import ToolCalling
 
 if TYPE_CHECKING:
@@ -56,26 +58,56 @@ class KiloCode(ToolCalling):
         export KILOCODE_API_KEY="your-key"
         ```
 
-    Key settings:
+    Key settings, answer:
+        None of them is sent unless you set it; the model's own default holds then.
+
         model: The id as the gateway lists it, such as `anthropic/claude-sonnet-4.6`. Default `kilo/auto`: it chooses.
-        temperature, max_tokens, top_p, top_k, min_p, seed, stop, frequency_penalty, presence_penalty,
-            repetition_penalty, logprobs, top_logprobs: As everywhere. None of them is sent unless you set it.
+        temperature: From 0 to 2. max_tokens: The most tokens of an answer.
+        top_p, top_k, min_p, seed, stop, frequency_penalty, presence_penalty, repetition_penalty: As everywhere.
+        logprobs, top_logprobs: Whether the tokens' log probabilities come back, and how many alternatives (0).
         reasoning, reasoning_effort: How much the model thinks: `{"effort": "high"}`, `{"max_tokens": 2000}`; `"high"`.
-        provider, verbosity, transforms, plugins: The gateway's own, such as `provider={"sort": "price"}`.
-        extra_body: Any further field of the request.
-        api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
-            unless given (`KILO_API_KEY` and `KILO_ORG_ID` count as well). No `OPENAI_*` variable is ever read.
-        feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
-        timeout: Seconds for each read (600), or (connect, read).
+        verbosity: How long the answer is: `"low"`, `"medium"`, `"high"`.
+        modalities, audio_config: For spoken answers: `["text", "audio"]`, `{"voice": "alloy", "format": "wav"}`. In a
+            call the second is called `audio`, as on the wire.
+        provider, transforms, plugins: The gateway's and its router's own, such as `provider={"sort": "price"}`.
+        extra_body: Any further field of the request, whatever its name; merged in last.
+        additional_kwargs: Settings of every call, by the names that a call takes. Further parameters of the gateway,
+            such as `parallel_tool_calls` or `cache_control`, may be given by name and end up there.
+
+    Key settings, which models and for how long:
+        fallback_models: Models to ask, in this order, when the one before is down, overloaded or retired (none).
+        timeout: Seconds for each read (600), or (connect, read), or an httpx `Timeout`; None waits for ever.
+        first_token_timeout, total_timeout: Seconds for a whole call, retries and waits included (no limit); the first
+            one for streams.
         max_retries: Attempts after the first, for errors that may pass (2).
+        mode: What the request is for, such as `"plan"` or `"code"`: a hint for auto models (none).
+        task_id: The conversation's name: requests with the same one share a prompt cache (none).
+        check_inputs: Whether images, audio and video are refused before they are sent, where the model takes none by
+            the catalog at hand (True).
+
+    Key settings, gateway:
+        api_key, api_base, organization_id: From `KILOCODE_API_KEY`, `KILOCODE_BASE_URL` and `KILOCODE_ORGANIZATION_ID`
+            unless given (`KILO_API_KEY` and `KILO_ORG_ID` count as well). No `OPENAI_*` variable is ever read. The key
+            may be a function, asked for each request.
+        feature: What the gateway's usage page calls this program; from `KILOCODE_FEATURE` unless given.
+        default_headers: Further headers of each request (none); neither shown nor in `to_dict`.
+        http_client, async_http_client: Clients of httpx or httpx2 to use instead of the shared ones (none). They are
+            never closed here.
+
+    Key settings, LlamaIndex:
         context_window, is_function_calling_model: Instead of what the catalog says. It is asked when `metadata` is read
             first; a server that must not wait for it, two seconds at most, calls `await llm.aload()` when it starts.
-        system_prompt, callback_manager, output_parser, pydantic_program_mode: As in every LLM of LlamaIndex.
+        should_use_structured_outputs: Whether objects are asked for by JSON schema rather than by a tool call (False).
+        strict: Whether schemas of tools and objects must be followed exactly (False); few providers know it.
+        tokenizer: As in `OpenAILike`; nothing here needs it.
+        system_prompt, messages_to_prompt, completion_to_prompt, callback_manager, output_parser, rate_limiter,
+            pydantic_program_mode, query_wrapper_prompt: As in every LLM of LlamaIndex.
 
-        What shapes the answer may be given to a single call too: every field of the request, `model`, `extra_body`,
-        `extra_headers` and `timeout`. The call wins over `additional_kwargs`, those over the fields, dicts are merged,
-        and None takes a setting out. Key, address, organization, `max_retries`, `default_headers` and clients belong to
-        the model: for others, make a copy or another `KiloCode`. Unknown names are refused.
+        What shapes the answer may be given to a single call too: every field of the request, `model`, the settings of
+        the second list but `max_retries`, `extra_body`, and `extra_headers`. The call wins over `additional_kwargs`,
+        those over the fields, in whatever spelling each has a setting; dicts are merged, and None takes a setting out.
+        What is left belongs to the model: for others, make a copy, assign, or make another `KiloCode`. Unknown names
+        and values that cannot be used are refused, wherever they are given.
 
     Instantiate:
         ```python
@@ -139,6 +171,9 @@ class KiloCode(ToolCalling):
         print(asyncio.run(ask()))
         ```
 
+        For a model without tool calling take `ReActAgent`: the framework's own `predict_and_call` fails for such models
+        before it asks (llama-index-core 0.14).
+
     Structured output:
         By a required tool call, by JSON schema, or by an instruction: whichever the model can do.
 
@@ -167,6 +202,9 @@ class KiloCode(ToolCalling):
         thoughts = [block.content for block in response.message.blocks if block.block_type == "thinking"]
         ```
 
+        The framework's chat engines keep them in their history after `chat`; after `stream_chat` they keep the text
+        alone (llama-index-core 0.14). Agents keep them either way.
+
     Images, documents, audio, video:
         ```python
         from llama_index.core.llms import ImageBlock, TextBlock
@@ -175,7 +213,7 @@ class KiloCode(ToolCalling):
         response = llm.chat([ChatMessage(role="user", blocks=[TextBlock(text="What is this?"), picture])])
         ```
 
-        What the model does not take, by the catalog at hand, is refused before it is sent, unless `check_inputs=False`.
+        What the model does not take, by the gateway's list, is refused before it is sent, unless `check_inputs=False`.
 
     Token usage and cost:
         ```python
@@ -188,6 +226,9 @@ class KiloCode(ToolCalling):
             llm.complete("Name a fruit.")
         print(used)
         ```
+
+        A stream counts where it was asked for, though it be read later. A query engine with `streaming=True` asks when
+        its answer is read, so read that inside the block.
 
         `prompt_tokens`, `completion_tokens`, `total_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`,
         `cost` (USD), `cost_details`, `is_byok`, `model` (that answered), `requested_model`, `provider` and
@@ -203,6 +244,11 @@ class KiloCode(ToolCalling):
         index = VectorStoreIndex.from_documents([Document(text="The gateway's cache lives for six hours.")])
         print(index.as_query_engine().query("How long does the cache live?"))
         ```
+
+    Events and traces:
+        What no call takes is refused before a listener hears of it, and the headers of a call show as `***` in the
+        events, callbacks and spans of these methods. What a caller around them is given, such as a `StructuredLLM` or
+        `predict`, goes into the framework's own spans as it is: keep secrets in `default_headers`.
 
     Errors:
         All are `kilocode_gateway.errors.KiloCodeError`, and `openai` errors as well (`openai.RateLimitError`, ...).
@@ -220,7 +266,12 @@ class KiloCode(ToolCalling):
     Copies and pickles:
         A copy with another key, address or model uses it. A pickle carries what a worker elsewhere needs to run: the
         settings, and a key that was given by hand, so keep it as you keep the key. A key from the environment and HTTP
-        clients stay behind: the worker finds its own. A function that gives the key travels if it can be pickled.
+        clients stay behind: the worker finds its own. A function that gives the key travels with a pickle; one that
+        cannot be pickled fails it.
+
+        ```python
+        other = llm.model_copy(update={"model": "openai/gpt-5.4", "temperature": 0})
+        ```
     """
 
     @classmethod
@@ -228,86 +279,72 @@ class KiloCode(ToolCalling):
         """Give the name by which events and `to_dict` call this class."""
         return "KiloCode"
 
-    # The base's own versions read `metadata` first, which may wait for the catalog. Where nobody listens, the events
-    # are left out as well: they validate the whole history, and again for every piece of a stream.
+    # The base's own versions read `metadata` first, which may wait for the catalog.
 
+    @listened
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Answer a conversation. Settings in `kwargs` hold for this call."""
-        messages = conversation(messages)
-        if is_watched(self):
-            return cast("ChatResponse", super(OpenAILike, self).chat(messages, **veiled(kwargs)))
-        wait_for_turn(self)
-        return self._chat(messages, **kwargs)
+        return whole(self, super(OpenAILike, self).chat, self._chat, conversation(messages), kwargs)
 
+    @listened
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last piece carries usage and cost."""
-        messages = conversation(messages)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = super(OpenAILike, self).stream_chat(messages, **veiled(kwargs))
-            return closed_together(told, streams)
-        wait_for_turn(self)
-        return self._stream_chat(messages, **kwargs)
+        return streamed(self, super(OpenAILike, self).stream_chat, self._stream_chat, conversation(messages), kwargs)
 
+    @listened
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Do what `chat` does, without blocking the event loop."""
-        messages = conversation(messages)
-        if is_watched(self):
-            return cast("ChatResponse", await super(OpenAILike, self).achat(messages, **veiled(kwargs)))
-        await await_turn(self)
-        return await self._achat(messages, **kwargs)
+        return await awhole(self, super(OpenAILike, self).achat, self._achat, conversation(messages), kwargs)
 
+    @listened
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """Do what `stream_chat` does, without blocking the event loop."""
-        messages = conversation(messages)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = await super(OpenAILike, self).astream_chat(messages, **veiled(kwargs))
-            return aclosed_together(told, streams)
-        await await_turn(self)
-        return await self._astream_chat(messages, **kwargs)
+        told = super(OpenAILike, self).astream_chat
+        return await astreamed(self, told, self._astream_chat, conversation(messages), kwargs)
 
+    @listened
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a text. Settings in `kwargs` hold for this call."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            return cast("CompletionResponse", super(OpenAILike, self).complete(prompt, **veiled(kwargs)))
-        wait_for_turn(self)
-        return chat_to_completion_decorator(self._chat)(prompt, **kwargs)
+        alone = chat_to_completion_decorator(self._chat)
+        return whole(self, super(OpenAILike, self).complete, alone, self._prompt(prompt, formatted=formatted), kwargs)
 
+    @listened
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Answer a text piece by piece; the last piece carries usage and cost."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = super(OpenAILike, self).stream_complete(prompt, **veiled(kwargs))
-            return closed_together(told, streams)
-        wait_for_turn(self)
+        told, prompt = super(OpenAILike, self).stream_complete, self._prompt(prompt, formatted=formatted)
+        return streamed(self, told, self._completion_pieces, prompt, kwargs)
+
+    @listened
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """Do what `complete` does, without blocking the event loop."""
+        told, prompt = super(OpenAILike, self).acomplete, self._prompt(prompt, formatted=formatted)
+        return await awhole(self, told, achat_to_completion_decorator(self._achat), prompt, kwargs)
+
+    @listened
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+        """Do what `stream_complete` does, without blocking the event loop."""
+        told, prompt = super(OpenAILike, self).astream_complete, self._prompt(prompt, formatted=formatted)
+        return await astreamed(self, told, self._acompletion_pieces, prompt, kwargs)
+
+    def _check_call(self, call: dict[str, Any]) -> None:
+        check_request({name: value for name, value in call.items() if name != "use_chat_completions"}, where="KiloCode")
+
+    def _completion_pieces(self, prompt: str, **kwargs: Any) -> CompletionResponseGen:
         pieces = self._stream_chat(prompt_to_messages(prompt), **kwargs)
         return closed_together(stream_chat_response_to_completion_response(pieces), [pieces])
 
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        """Do what `complete` does, without blocking the event loop."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            return cast("CompletionResponse", await super(OpenAILike, self).acomplete(prompt, **veiled(kwargs)))
-        await await_turn(self)
-        return await achat_to_completion_decorator(self._achat)(prompt, **kwargs)
-
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
-        """Do what `stream_complete` does, without blocking the event loop."""
-        prompt = self._prompt(prompt, formatted=formatted)
-        if is_watched(self):
-            with noted_streams() as streams:
-                told = await super(OpenAILike, self).astream_complete(prompt, **veiled(kwargs))
-            return aclosed_together(told, streams)
-        await await_turn(self)
+    async def _acompletion_pieces(self, prompt: str, **kwargs: Any) -> CompletionResponseAsyncGen:
         pieces = await self._astream_chat(prompt_to_messages(prompt), **kwargs)
         return aclosed_together(astream_chat_response_to_completion_response(pieces), [pieces])
 
-    def _prompt(self, prompt: str, *, formatted: bool) -> str:
+    def _prompt(self, prompt: Any, *, formatted: bool) -> str:
         if self.modalities and "audio" in self.modalities:
             raise ConfigurationError("A completion has no room for audio: call chat() or achat() instead.")
+        if not isinstance(prompt, str):
+            instead = (
+                "A template goes to predict()" if isinstance(prompt, BasePromptTemplate) else "Messages go to chat()"
+            )
+            raise ConfigurationError(f"A completion expects a string, got {type(prompt).__name__}. {instead}.")
         return prompt if formatted else self.completion_to_prompt(prompt)  # type: ignore[misc]  # the base fills it
 
     def _chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:

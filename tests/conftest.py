@@ -78,6 +78,12 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return folder
 
 
+@pytest.fixture(params=["asyncio", "uvloop"])
+def new_loop(request: pytest.FixtureRequest) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Make event loops of asyncio's own kind, and of uvloop's where it is installed."""
+    return pytest.importorskip(request.param).new_event_loop
+
+
 @pytest.fixture
 def make_gateway() -> Iterator[Callable[..., LocalGateway]]:
     """Start local gateways with any settings; they stop when the test ends."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 
 from benchmarks.lc.bench import ALL, INVOKE, STREAM, probe
-from benchmarks.probing import LOST, holds, kept
+from benchmarks.probing import LOST, TAKES_ALL, holds, kept
 from benchmarks.replies import OUTER, reply, say
 from kilocode_gateway.local import Reply
 
@@ -23,7 +23,7 @@ MARK = {"cache_control": {"type": "ephemeral"}}
 def _judge_part(bench: Bench, block: dict[str, Any], kind: str, wanted: str) -> str:
     """Send a block, and look for a part of that type with that text among the bytes that arrived."""
     bench.script(say())
-    bench.ask(bench.model(), [HumanMessage([{"type": "text", "text": "What is it?"}, block])])
+    bench.ask(bench.model(TAKES_ALL), [HumanMessage([{"type": "text", "text": "What is it?"}, block])])
     parts = bench.sent["messages"][0]["content"]
     return kept(any(part.get("type") == kind and holds(part, wanted) for part in parts), "no: not sent")
 

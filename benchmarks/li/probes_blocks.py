@@ -19,7 +19,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.tools import FunctionTool
 
 from benchmarks.li.bench import RUNS, blocks, probe, text_of, user
-from benchmarks.probing import LOST, YES, FailedError, kept, watched
+from benchmarks.probing import LOST, TAKES_ALL, YES, FailedError, kept, watched
 from benchmarks.replies import call, chunk, reply, say
 from kilocode_gateway.local import Reply
 
@@ -49,7 +49,8 @@ def _sent(bench: Bench, role: str, *given: Any) -> list[dict[str, Any]]:
     bench.script(say())
     extra = {"tool_call_id": "a"} if role == "tool" else {}
     first = [user("Hello")] if role != "system" else []
-    bench.ask(None, [*first, ChatMessage(role=role, blocks=list(given), additional_kwargs=extra), user("And now?")])
+    model = bench.model(TAKES_ALL)
+    bench.ask(model, [*first, ChatMessage(role=role, blocks=list(given), additional_kwargs=extra), user("And now?")])
     content = bench.sent["messages"][len(first)]["content"]
     return content if isinstance(content, list) else [{"type": "text", "text": content}]
 

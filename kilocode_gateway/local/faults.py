@@ -24,7 +24,8 @@ class RawModifiers(TypedDict, total=False):
     delay: float
     chunk_delay: float | None
     split: int | Literal["event"] | None
-    drop: bool
+    drop: bool | Literal["reset"]
+    head_bytes: int | None
     cut_after: int | None
     end_after: int | None
     reset_after: int | None
@@ -58,8 +59,10 @@ class Faults:
     """Seconds between two events of a stream, each written by itself."""
     split: int | Literal["event"] | None = None
     """Bytes in each write (1: every byte by itself), or "event": each event by itself; one large write unless given."""
-    drop: bool = False
-    """Close the connection instead of answering."""
+    drop: bool | Literal["reset"] = False
+    """Close the connection instead of answering, or "reset": with an RST."""
+    head_bytes: int | None = None
+    """Write so many bytes of the status line and the headers, and then do what `drop` says, or close."""
     cut_after: int | None = None
     """Close the connection after so many bytes."""
     end_after: int | None = None
@@ -134,11 +137,10 @@ def deliver(connection: Connection, reply: Rendered, faults: Faults) -> bool:
     """
     if faults.delay:
         connection.pause(faults.delay)
-    if faults.drop:
-        connection.close()
-        return False
     reply, transfer = _shape(reply, faults)
     head = _head(reply, faults, transfer)
+    if faults.drop or faults.head_bytes is not None:
+        return _hang_up(connection, head[: faults.head_bytes or 0], reset=faults.drop == "reset")
     keep_open = not (faults.close or transfer == "close" or faults.content_length is not None)
     marks = faults.marks()
     if not marks and not faults.split and not faults.chunk_delay:
@@ -158,6 +160,16 @@ def deliver(connection: Connection, reply: Rendered, faults: Faults) -> bool:
     if transfer == "chunked":
         connection.send(b"0\r\n\r\n")
     return keep_open and faults.end_after is None
+
+
+def _hang_up(connection: Connection, head: bytes, *, reset: bool) -> bool:
+    if head:
+        connection.send(head)
+    if reset:
+        connection.reset()
+    else:
+        connection.close()
+    return False
 
 
 def _steps(pieces: list[bytes], marks: list[tuple[int, str]], faults: Faults) -> Iterator[bytes | float | str]:

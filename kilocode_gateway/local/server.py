@@ -41,6 +41,8 @@ class LocalGateway:
         tokens_per_second: How fast it streams words; as fast as it can unless given.
         delay: Seconds before each answer.
         balance: US dollars on the account; at 0 or below paid models answer 402.
+        answer: Gives the reply to each request for which none is scripted, or None for the ordinary one. It is called
+            in the thread of the request's connection, so in several at once.
 
     """
 
@@ -55,6 +57,7 @@ class LocalGateway:
         tokens_per_second: float | None = None,
         delay: float = 0.0,
         balance: float = 25.0,
+        answer: Callable[[RecordedRequest], Reply | None] | None = None,
     ) -> None:
         if dialect not in ("newest", "february"):
             raise ValueError(f'expected the dialect "newest" or "february", got {dialect!r}')
@@ -72,6 +75,7 @@ class LocalGateway:
         self._gateway = Gateway(dialect, None if keys is None else frozenset(keys), balance, models)
         self._tokens_per_second = tokens_per_second
         self._delay = delay
+        self._answer = answer
         self._host, self._wanted_port = host, port
         self._lock = threading.Lock()
         self._scripts: defaultdict[str, deque[Reply]] = defaultdict(deque)
@@ -245,6 +249,8 @@ class LocalGateway:
     def _reply(self, request: RecordedRequest, scripted: Reply | None) -> tuple[Rendered, Faults]:
         """Give the reply, and how it is to be written; a failure of our own is told to client and terminal."""
         try:
+            if scripted is None and self._answer is not None:
+                scripted = self._answer(request)
             if scripted is not None and scripted.render is not None:
                 return scripted.render(self._gateway.context(request)), scripted.faults
             reply = self._gateway.reply(request)

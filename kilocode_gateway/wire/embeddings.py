@@ -39,12 +39,12 @@ def read_vectors(reply: dict[str, Any], count: int) -> list[list[float]]:
 
     """
     rows = reply.get("data")
-    found: dict[int, list[float]] = {}
+    found: dict[float, list[float]] = {}
     for place, row in enumerate(rows if isinstance(rows, list) else []):
         if not isinstance(row, dict):
             continue
         index, vector = row.get("index"), _vector(row.get("embedding"))
-        if vector:
+        if vector and (index is None or isinstance(index, int | float)):
             found[place if index is None else index] = vector
     if set(found) != set(range(count)):
         fields = ", ".join(reply) or "none"

@@ -31,13 +31,26 @@ def fim_body(model: str, prompt: str, settings: Mapping[str, Any]) -> dict[str, 
         ConfigurationError: If one of them cannot be sent.
 
     """
-    check_fim({"prompt": prompt, **settings})
+    check_prompt(prompt)
+    check_fim(settings)
     given = {name: value for name, value in settings.items() if value is not None}
     stop = given.pop("stop", None)
     if stop:
         # The gateway takes a list only (server source, 2026).
         given["stop"] = [stop] if isinstance(stop, str) else list(stop)
     return {"model": model, "prompt": prompt, "max_tokens": USUAL_TOKENS, **given}
+
+
+def check_prompt(prompt: object) -> None:
+    """Refuse what is no text to stand before a gap.
+
+    Raises:
+        ConfigurationError: If it is something else, None as well.
+
+    """
+    if not isinstance(prompt, str):
+        msg = f"prompt must be a text, got {prompt!r:.80}."
+        raise ConfigurationError(msg)
 
 
 def check_fim(settings: Mapping[str, Any]) -> None:
@@ -56,7 +69,7 @@ def check_fim(settings: Mapping[str, Any]) -> None:
 
 def _wrong(name: str, value: object) -> str:
     """Say what a value should be, or nothing when it is that."""
-    if name in ("prompt", "suffix"):
+    if name == "suffix":
         return "" if isinstance(value, str) else "a text"
     if name == "max_tokens":
         fine = type(value) is int and 1 <= value <= MOST_TOKENS

@@ -13,21 +13,42 @@ _DECODER = json.JSONDecoder(strict=False)
 _FENCE = re.compile(r"^[ \t]*```[ \t]*\w*\s*(?=[{\[])", re.MULTILINE)
 _BEGIN = re.compile(r'\{\s*["}]')
 _BRACE = re.compile(r"[{}]")
+_THOUGHTS = re.compile(r"(?:<think(?:ing)?>)?.*?</think(?:ing)?>", re.DOTALL)
+"""Thoughts in the text, as some open models write them, now and then without the tag that begins them."""
 _WRONG_FIELDS_SHOWN = 5
 
 
 def json_in(text: str) -> str:
-    """Give the JSON of an answer, without a code fence or prose around it; of a growing answer, what has come of it.
+    """Give the JSON of an answer, without thoughts, a code fence or prose around it; of a growing one, what has come.
 
     An answer with several objects, of which none stands alone in a fence, is ambiguous and comes back as it is, and so
-    does one without any.
+    does one without any, or with nothing but thoughts.
     """
     text = text.strip()
     if text.startswith("["):
         return text
-    fenced = [] if text.startswith("{") else _fenced(text)
-    found = set(fenced or _objects(text))
-    return found.pop() if len(found) == 1 else text
+    for part in _answers(text):
+        if part.startswith("["):
+            return part
+        fenced = [] if part.startswith("{") else _fenced(part)
+        found = set(fenced or _objects(part))
+        if len(found) == 1:
+            return found.pop()
+    return text
+
+
+def _answers(text: str) -> Iterator[str]:
+    """Give the text without thoughts, and as it is if it may have none: a tag may stand in what is meant, too."""
+    thoughts = None if text.startswith("{") else _THOUGHTS.match(text)
+    if thoughts is not None:
+        yield text[thoughts.end() :].strip()
+    if not text.startswith("<think"):
+        yield text
+
+
+def arguments_in(text: str) -> str:
+    """Give the JSON of a tool call's arguments: no text stands for none, and so does `null`."""
+    return "{}" if text.strip() in ("", "null") else text
 
 
 def _fenced(text: str) -> list[str]:

@@ -215,7 +215,8 @@ class StreamReader:
             if choice is None:
                 return None
         if self._finish is None and choice.get("finish_reason"):
-            self._finish, self._native_finish = str(choice["finish_reason"]), choice.get("native_finish_reason")
+            self._finish = str(choice["finish_reason"])
+            self._native_finish = as_str(choice.get("native_finish_reason")) or None
             self._read_tail(chunk)
         delta = choice.get("delta") or choice.get("message") or _plain_message(choice)
         return self._read_delta(delta, choice, chunk) if isinstance(delta, dict) else None
@@ -366,9 +367,11 @@ def _content(content: object) -> tuple[str, list[dict[str, Any]]]:
 
 def _joined(old: dict[str, Any] | None, new: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Add a piece of audio or of log probabilities to those before it."""
+    # The chunks keep their own lists: these grow.
+    copies = {name: list(value) if isinstance(value, list) else value for name, value in new.items()}
     if old is None:
-        return {name: list(value) if isinstance(value, list) else value for name, value in new.items()}
-    for name, value in new.items():
+        return copies
+    for name, value in copies.items():
         if name in names and type(old.get(name)) is type(value) and isinstance(value, str | list):
             old[name] += value
         elif value is not None:

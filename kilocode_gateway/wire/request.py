@@ -13,7 +13,7 @@ from typing import Any
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import is_auto
 from kilocode_gateway.wire.callers import users_level
-from kilocode_gateway.wire.settings import merge
+from kilocode_gateway.wire.settings import merge, room_for
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/=_-]+\Z")
 _SIGNATURE_KEYS = ("thoughtSignature", "thought_signature")
@@ -66,7 +66,7 @@ def shape(body: Mapping[str, Any], *, model: str, stream: bool, warn: bool = Tru
         shaped["stream"] = True
         shaped["stream_options"] = {**(options or {}), "include_usage": True}
     if extra:
-        shaped = {name: value for name, value in merge(shaped, extra).items() if extra.get(name, value) is not None}
+        shaped = merge(room_for(extra, shaped), extra)
     return shaped
 
 
@@ -76,7 +76,7 @@ def _shape_reasoning(shaped: dict[str, Any], model: str, *, warn: bool) -> None:
     if effort is None:
         return
     reasoning = shaped.get("reasoning") or {}
-    if "effort" in reasoning or "max_tokens" in reasoning:
+    if reasoning.get("effort") is not None or reasoning.get("max_tokens") is not None:
         return
     why = _why_no_effort(effort, model)
     if why and warn:

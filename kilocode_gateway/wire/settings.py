@@ -33,7 +33,7 @@ PARAMETERS: dict[str, str] = {
         "Which providers may serve the request: order, only, ignore, sort, data_collection, zdr, require_parameters."
     ),
     "reasoning": "How much the model thinks: effort, max_tokens, exclude, enabled. Sent as it is.",
-    "reasoning_effort": "OpenAI's form of `reasoning`: sent as `reasoning: {effort}`.",
+    "reasoning_effort": "OpenAI's form of `reasoning`: sent as `reasoning: {effort}`, unless that says how much.",
     "reasoning_split": "MiniMax: whether reasoning comes apart from the answer.",
     "repetition_penalty": "From 0 to 2: makes repeated words less likely.",
     "response_format": "The form of the answer: json_object or json_schema.",
@@ -63,8 +63,8 @@ PARAMETERS: dict[str, str] = {
 
 OPTIONS: dict[str, str] = {
     "check_inputs": (
-        "Whether a request with images, audio or video is refused before it is sent where the model, by the catalog at "
-        "hand, takes none. True unless set."
+        "Whether a request with images, audio or video is refused before it is sent where the model, by the gateway's "
+        "list, takes none. Such a request has the list fetched, where nothing at hand knows the model. True unless set."
     ),
     "fallback_models": (
         "Models to ask, in this order, when the one before fails: the provider behind it, an overload, a retired "
@@ -116,16 +116,27 @@ def check_names(given: Iterable[str], known: Iterable[str], *, where: str) -> No
         return
     others = set(known)
     for name in unknown:
-        if name in others:
-            continue
-        if name in _REFUSED:
-            msg = f"{where} does not take {name!r}: {_REFUSED[name]}."
-            raise UnknownSettingError(msg)
-        near = nearest_name(name, (*NAMES, *others))
-        passed_on = f"A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
-        hint = f"Did you mean {near!r}?" if near else passed_on
-        msg = f"{where} has no setting {name!r}. {hint}"
-        raise UnknownSettingError(msg)
+        if name not in others:
+            raise unknown_setting(name, (*NAMES, *others), where=where)
+
+
+def unknown_setting(
+    name: str, known: Iterable[str], *, where: str, otherwise: str | None = None
+) -> UnknownSettingError:
+    """Give the error about a setting that nothing knows: with the nearest known name, or else what to do.
+
+    Args:
+        name: The name that came.
+        known: All names that are fine there.
+        where: What it was given to, as the message calls it.
+        otherwise: What to do where no name is near; without it, how to send a field that only the gateway knows.
+
+    """
+    if name in _REFUSED:
+        return UnknownSettingError(f"{where} does not take {name!r}: {_REFUSED[name]}.")
+    near = nearest_name(name, known)
+    passed_on = otherwise or f"A field that only the gateway knows goes into extra_body={{{name!r}: ...}}."
+    return UnknownSettingError(f"{where} has no setting {name!r}. {f'Did you mean {near!r}?' if near else passed_on}")
 
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
@@ -145,3 +156,59 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
             elif value is not None:
                 merged[name] = dict(value) if isinstance(value, dict) else value
     return merged
+
+
+_OTHER_SPELLINGS = {"max_completion_tokens": "max_tokens"}
+_HOW_MUCH = ("effort", "max_tokens", "enabled")
+"""Keys of `reasoning` that say how much the model thinks. OpenRouter takes one of them."""
+
+
+def put_together(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Put settings together as `merge` does, so that a later layer wins in whatever spelling it has a setting.
+
+    None takes a setting out. Within one layer `reasoning` wins over `reasoning_effort`, and the first spelling of
+    `max_tokens` over the other.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        named: dict[str, Any] = {}
+        for spelling, value in layer.items():
+            name = _OTHER_SPELLINGS.get(spelling, spelling)
+            if named.get(name) is None:
+                named[name] = value
+        merged = merge(room_for(named, merged), named)
+    return merged
+
+
+def room_for(later: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what stays of settings when later ones are laid over them: nothing that says the same in another way."""
+    left = {name: value for name, value in settings.items() if later.get(name, value) is not None}
+    if "reasoning" not in later and "reasoning_effort" not in later:
+        return left
+    given = later.get("reasoning")
+    gone: tuple[str, ...] = ()
+    if _says_how_much(given) or later.get("reasoning_effort") is not None:
+        gone = _HOW_MUCH
+    elif "reasoning_effort" in later:
+        gone = ("effort",)
+    if gone == _HOW_MUCH or (given is None and "reasoning" in later):
+        left.pop("reasoning_effort", None)
+    if isinstance(left.get("reasoning"), dict):
+        left["reasoning"] = {name: value for name, value in left["reasoning"].items() if name not in gone}
+        if not left["reasoning"]:
+            del left["reasoning"]
+    return left
+
+
+def with_consequences(changes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give changes of an object's settings, and with them the setting that would say the same in the old way."""
+    old = {name: settings[name] for name in ("reasoning", "reasoning_effort") if settings.get(name) is not None}
+    left = room_for(changes, old)
+    return {**{name: left.get(name) for name in old if left.get(name) != old[name]}, **changes}
+
+
+def _says_how_much(reasoning: object) -> bool:
+    if not isinstance(reasoning, dict):
+        return False
+    off = reasoning.get("enabled") is False
+    return off or any(reasoning.get(name) is not None for name in ("effort", "max_tokens"))

@@ -64,10 +64,18 @@ class ToolCallAssembler:
         self._by_id: dict[str, int] = {}
 
     def add(self, pieces: object) -> list[ToolCallDelta]:
-        """Take a delta's `tool_calls` and give them in one clear form."""
-        if not isinstance(pieces, list):
-            return []
-        return [delta for piece in pieces if isinstance(piece, dict) and (delta := self._add(piece)) is not None]
+        """Take a delta's `tool_calls` and give them in one clear form: one piece for each call."""
+        found: dict[int, ToolCallDelta] = {}
+        for piece in pieces if isinstance(pieces, list) else ():
+            delta = self._add(piece) if isinstance(piece, dict) else None
+            if delta is None:
+                continue
+            first = found.setdefault(delta.index, delta)
+            if first is not delta:
+                # LangChain takes two pieces of one message for two calls.
+                first.name = first.name or delta.name
+                first.arguments += delta.arguments
+        return list(found.values())
 
     def finish(self) -> list[ToolCall]:
         """Give the complete calls."""
@@ -122,7 +130,7 @@ class ToolCallAssembler:
             return False
         try:
             return isinstance(json.loads("".join(self._arguments[slot])), dict)
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
 
 

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -136,6 +137,30 @@ def test_a_header_that_does_not_fit_is_ignored(cache_dir: Path, change: dict[str
     path = saved(cache_dir)
     head, _, rest = path.read_bytes().partition(b"\n")
     path.write_bytes(json.dumps({**json.loads(head), **change}).encode() + b"\n" + rest)
+    assert cache.load(HERE) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"time": 10**400},
+        {"skipped": float("inf")},
+        {"ids": [1, 2, 3]},
+        {"ids": [None, "acme/b", "acme/c"]},
+        {"starts": [0, 1.5, 2, -1]},
+        {"starts": ["0", "1", "2", -1]},
+    ],
+    ids=range(6),
+)
+def test_a_signed_header_of_another_form_is_ignored(cache_dir: Path, change: dict[str, object]) -> None:
+    path = saved(cache_dir)
+    head, _, rest = path.read_bytes().partition(b"\n")
+    header = json.loads(head)
+    del header["checksum"]
+    if "starts" in change:
+        change = {"starts": [*change["starts"][:-1], header["starts"][-1]]}  # type: ignore[index]
+    signed = b", %b\n%b" % (json.dumps({**header, **change}).encode()[1:], rest)
+    path.write_bytes(b'{"checksum": %d%b' % (zlib.crc32(signed), signed))
     assert cache.load(HERE) is None
 
 
@@ -296,3 +321,9 @@ def test_eight_writers_killed_at_any_moment_never_leave_a_broken_list(cache_dir:
             writer.kill()
             writer.communicate()
     assert cache.load(HERE) is not None
+    left = list(cache_dir.glob(".models-*.tmp"))
+    assert len(left) <= 8, "a killed process leaves at most the file that it was writing"
+    for path in left:
+        os.utime(path, (time.time() - 86_400,) * 2)
+    cache.save(HERE, LINES, time.time())
+    assert [path.name for path in cache_dir.iterdir()] == [cache.path_of(HERE).name]

@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import ssl
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -56,13 +57,43 @@ def test_loops_that_nobody_shuts_down_are_forgotten() -> None:
     assert not [entry for entry in clients._clients.by_loop.values() if entry[0].is_closed()]
 
 
-def test_a_loop_that_nobody_shuts_down_takes_its_client_along() -> None:
-    loop = asyncio.new_event_loop()
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def test_a_loop_that_nobody_shuts_down_takes_its_client_along(new_loop: NewLoop) -> None:
+    loop = new_loop()
     client = loop.run_until_complete(clients.shared_async_client())
-    assert not client.is_closed  # type: ignore[attr-defined]
+    assert not client.is_closed
     loop.close()
-    assert client.is_closed  # type: ignore[attr-defined]
+    assert client.is_closed
     assert "close" not in vars(loop)
+
+
+def test_a_loop_may_be_closed_from_inside_another(new_loop: NewLoop) -> None:
+    async def close(loop: asyncio.AbstractEventLoop) -> None:
+        loop.close()
+
+    ended = new_loop()
+    thread = threading.Thread(target=ended.run_forever)
+    thread.start()
+    client = asyncio.run_coroutine_threadsafe(clients.shared_async_client(), ended).result(20)
+    ended.call_soon_threadsafe(ended.stop)
+    thread.join()
+    asyncio.run(close(ended))
+    assert ended.is_closed()
+    assert client.is_closed
+
+
+def test_a_client_that_cannot_be_closed_keeps_no_loop_open(new_loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail() -> None:
+        raise OSError("out of order")
+
+    loop = new_loop()
+    client = loop.run_until_complete(clients.shared_async_client())
+    monkeypatch.setattr(client, "aclose", fail)
+    with pytest.raises(OSError, match="out of order"):
+        loop.close()
+    assert loop.is_closed()
 
 
 async def _touch() -> None:

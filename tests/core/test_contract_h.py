@@ -84,11 +84,10 @@ async def test_reasoning_wins_over_reasoning_effort(send: Any, reasoning: dict[s
     assert (await send(reasoning=reasoning, reasoning_effort="high"))["reasoning"] == reasoning
 
 
-async def test_reasoning_without_an_amount_takes_the_effort(send: Any) -> None:
-    assert (await send(reasoning={"exclude": True}, reasoning_effort="high"))["reasoning"] == {
-        "exclude": True,
-        "effort": "high",
-    }
+@pytest.mark.parametrize("unset", [{}, {"effort": None}, {"max_tokens": None}], ids=repr)
+async def test_reasoning_without_an_amount_takes_the_effort(send: Any, unset: dict[str, Any]) -> None:
+    sent = await send(reasoning={"exclude": True, **unset}, reasoning_effort="high")
+    assert sent["reasoning"] == {"exclude": True, **unset, "effort": "high"}
 
 
 @pytest.mark.parametrize("effort", ["none", "off"])

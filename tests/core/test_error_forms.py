@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import openai
@@ -359,6 +360,19 @@ def test_odd_bodies_with_any_status(status: int) -> None:
         assert error.status == status
         assert 20 < len(str(error)) < 1200
         assert error.retryable is (status in (408, 429) or status >= 500)
+
+
+@pytest.mark.parametrize("key", ["", KEY])
+def test_a_body_that_is_nested_deeply_is_an_error_that_can_be_pickled_and_shows_no_key(key: str) -> None:
+    from kilocode_gateway.error_bodies import error_from_answer
+    from kilocode_gateway.error_texts import Context
+
+    for depth in (40, 480, 900):
+        body = b'{"message":"No.","error":' + b"[" * depth + KEY.encode().join([b'"', b'"']) + b"]" * depth + b"}"
+        error = error_from_answer(400, {}, body, Context(reveal=lambda: key))
+        assert error.body["message"] == "No."  # type: ignore[index]
+        assert repr(pickle.loads(pickle.dumps(error)).facts()) == repr(error.facts())
+        assert not key or key not in repr(error.facts())
 
 
 @pytest.mark.parametrize("payload", [{"error": True}, {"error": {"code": "x" * 9}}, {"error": "text"}, {"error": [1]}])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kilocode_gateway import answers
 from kilocode_gateway import errors as core
 from kilocode_gateway.local import Reply
 from tests.core.helpers import BODY, MODEL, STREAMED, WAYS, transport_to
@@ -99,6 +100,12 @@ IN_STREAMS: dict[str, dict[str, Any]] = {
 async def test_what_does_no_harm(gateway: LocalGateway, ask: Ask, name: str) -> None:
     gateway.script(rich(**HARMLESS[name]))
     assert await _ends_well(ask, gateway) == "whole"
+
+
+async def test_a_mark_before_an_answer_at_once_may_come_in_pieces(gateway: LocalGateway, ask: Ask) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}
+    gateway.script(Reply.raw(200, {"choices": [choice]}, prefix=b" \n\xef\xbb\xbf", split=1, chunk_delay=0.002))
+    assert (await ask(transport_to(gateway), BODY)).text == "Hi."
 
 
 @pytest.mark.parametrize("name", IN_STREAMS)
@@ -400,3 +407,24 @@ async def test_a_success_without_a_body(gateway: LocalGateway, ask: Ask) -> None
     gateway.script(Reply.raw(204, ""))
     with pytest.raises(core.KiloCodeError):
         await ask(transport_to(gateway), BODY)
+
+
+@pytest.mark.parametrize("faults", [{}, {"split": "event"}])
+async def test_an_answer_without_end_is_not_read_for_ever(
+    gateway: LocalGateway, ask: Ask, monkeypatch: pytest.MonkeyPatch, faults: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(answers, "MOST_BYTES", 100_000)
+    gateway.script(Reply.text("word " * 50_000, **faults))
+    with pytest.raises(core.MalformedReplyError, match=r"larger than 100,000 bytes") as caught:
+        await ask(transport_to(gateway, max_retries=2), BODY)
+    assert ("word " * 50_000).startswith(caught.value.text)
+    assert len(gateway.requests) == 1
+
+
+@pytest.mark.parametrize("drop", [False, "reset"])
+@pytest.mark.parametrize("count", [0, 1, 40])
+async def test_the_line_ends_inside_the_head(gateway: LocalGateway, ask: Ask, drop: Any, count: int) -> None:
+    gateway.script(*[rich(head_bytes=count, drop=drop)] * 5)
+    with pytest.raises(core.ConnectionFailedError):
+        await ask(transport_to(gateway, max_retries=1), BODY)
+    assert len(gateway.requests) == 2

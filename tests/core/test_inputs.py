@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.errors import ConfigurationError, ModelNotFoundError
 from kilocode_gateway.inputs import Part, first_not_taken, parts_in
+from kilocode_gateway.local import Reply
 from kilocode_gateway.models import ModelInfo
-from tests.core.catalogs import discover, fetches
+from tests.core.catalogs import discover, fetches, warnings_in
 from tests.core.helpers import transport_to
 
 if TYPE_CHECKING:
@@ -190,12 +191,68 @@ def test_plugins_in_extra_body_count_as_they_are_sent(known: LocalGateway) -> No
         transport_to(known).complete(body("acme/text", PDF, extra_body={"plugins": NATIVE}))
 
 
-async def test_nothing_is_fetched_and_nothing_refused_where_no_list_is_at_hand(
+async def test_a_fresh_process_looks_once_for_what_the_model_takes(
     ask: Ask, make_gateway: Callable[..., LocalGateway]
 ) -> None:
     gateway = make_gateway(models=MODELS)
-    await ask(transport_to(gateway), body("acme/text", IMAGE))
+    for model in ("acme/text", "kilocode/acme/text"):
+        with pytest.raises(ConfigurationError, match="takes no images"):
+            await ask(transport_to(gateway), body(model, IMAGE))
+    with pytest.raises(ModelNotFoundError):
+        await ask(transport_to(gateway), body("acme/nobody-knows", IMAGE))
+    assert [request.path.rpartition("/")[2] for request in gateway.requests] == ["models", "completions"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"model": "acme/text", "parts": []},
+        {"model": "acme/text", "parts": [IMAGE], "check_inputs": False},
+        {"model": "acme/text", "parts": [PDF]},
+        {"model": "kilo-auto/free", "parts": [IMAGE]},
+    ],
+    ids=["text", "unchecked", "a file", "an auto model"],
+)
+async def test_nothing_is_fetched_that_no_check_needs(
+    ask: Ask, make_gateway: Callable[..., LocalGateway], asked: dict[str, Any]
+) -> None:
+    gateway = make_gateway(models=MODELS)
+    given = dict(asked)
+    await ask(transport_to(gateway), body(given.pop("model"), *given.pop("parts"), **given))
     assert fetches(gateway) == 0
+
+
+async def test_where_the_list_cannot_be_had_the_request_is_sent_as_it_is(
+    ask: Ask, make_gateway: Callable[..., LocalGateway], caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = make_gateway(models=MODELS)
+    gateway.script(Reply.raw(500, b""), path="models")
+    for _ in range(2):
+        await ask(transport_to(gateway), body("acme/text", IMAGE))
+    assert (fetches(gateway), len(gateway.chat_requests)) == (1, 2)
+    assert len(warnings_in(caplog)) == 1
+
+
+@pytest.mark.parametrize("limit", ["total_timeout", "first_token_timeout"])
+async def test_looking_takes_no_longer_than_the_call_may(
+    ask: Ask, make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    given: list[float] = []
+    whole, awhole = Catalog.discover, Catalog.adiscover
+
+    def discovered(**how: Any) -> Any:
+        given.append(how["timeout"])
+        return whole(**how)
+
+    async def adiscovered(**how: Any) -> Any:
+        given.append(how["timeout"])
+        return await awhole(**how)
+
+    monkeypatch.setattr(Catalog, "discover", discovered)
+    monkeypatch.setattr(Catalog, "adiscover", adiscovered)
+    with pytest.raises(ConfigurationError, match="takes no images"):
+        await ask(transport_to(make_gateway(models=MODELS)), body("acme/text", IMAGE, **{limit: 2.5}))
+    assert given == [2.5]
 
 
 def test_odd_messages_are_no_parts() -> None:

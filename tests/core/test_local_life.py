@@ -18,6 +18,8 @@ from tests.core.local_client import CHAT, MODEL, chat, raw, request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kilocode_gateway.local import RecordedRequest
+
 
 def test_requests_are_recorded_and_keys_masked(gateway: LocalGateway) -> None:
     chat(gateway, "Hi", authorization="Bearer my-secret-key")
@@ -60,6 +62,35 @@ def test_scripts_come_in_order_per_path_and_then_the_ordinary_answer(gateway: Lo
     gateway.script(Reply.text("kept"), path="chat/completions")
     request(gateway, "POST", "/api/gateway/embeddings", {"model": "openai/text-embedding-3-small", "input": "x"})
     assert chat(gateway).json["choices"][0]["message"]["content"] == "kept"
+
+
+def test_a_function_answers_by_what_the_request_says(make_gateway: Callable[..., LocalGateway]) -> None:
+    def echo(request: RecordedRequest) -> Reply | None:
+        said = request.json["messages"][0]["content"]
+        return None if said == "Say hello." else Reply.text(f"You said {said}.", headers={"x-answer": "1"})
+
+    gateway = make_gateway(answer=echo)
+    gateway.script(Reply.text("scripted"), Reply.ordinary(headers={"x-answer": "2"}))
+    assert chat(gateway, "one").json["choices"][0]["message"]["content"] == "scripted"
+    assert chat(gateway, "Say hello.").headers["x-answer"] == "2"
+    got = chat(gateway, "three")
+    assert (got.json["choices"][0]["message"]["content"], got.headers["x-answer"]) == ("You said three.", "1")
+    assert chat(gateway, "four", stream=True).text == "You said four."
+    assert chat(gateway, "Say hello.").json["choices"][0]["message"]["content"] == "Hello."
+    with ThreadPoolExecutor(20) as pool:
+        texts = list(pool.map(lambda number: chat(gateway, str(number), stream=True).text, range(200)))
+    assert texts == [f"You said {number}." for number in range(200)]
+
+
+def test_a_function_that_fails_is_told(
+    make_gateway: Callable[..., LocalGateway], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(request: RecordedRequest) -> Reply | None:
+        raise LookupError(request.path)
+
+    got = chat(make_gateway(answer=fail))
+    assert (got.status, got.body) == (500, f"LocalGateway failed: LookupError('{CHAT}')".encode())
+    assert "LookupError" in capsys.readouterr().err
 
 
 def test_scripted_text_with_everything(gateway: LocalGateway) -> None:

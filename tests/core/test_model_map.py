@@ -80,6 +80,15 @@ def test_an_older_gateways_own_kilo_auto_wins(make_gateway: Callable[..., LocalG
     assert found["kilocode/kilo/auto"].context_window == 111
 
 
+@pytest.mark.parametrize("id_", ["kilocode/acme/x", "kilo/acme/x", "kilocode/kilo/auto"])
+def test_an_id_that_looks_like_another_clients_name_is_a_model_like_any_other(id_: str) -> None:
+    found = Catalog({id_: {"id": id_, "context_length": 5}}, source="gateway")
+    assert found[id_].context_window == 5
+    assert [info.id for info in found.values()] == list(found) == [id_, *FAMILY]
+    assert found._repr_html_().count(f"<td>{id_}</td>") == 1
+    assert id_ not in found.nearest(id_)
+
+
 def test_the_dialects_of_the_local_gateway(make_gateway: Callable[..., LocalGateway]) -> None:
     assert discover(make_gateway(dialect="february")).is_discovered("kilo/auto")
     newest = discover(make_gateway(dialect="newest"))

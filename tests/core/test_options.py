@@ -60,6 +60,12 @@ async def test_what_cannot_stand_in_a_header_is_refused(gateway: LocalGateway, a
     assert gateway.requests == []
 
 
+@pytest.mark.parametrize("seconds", [1e9, 10**400, float("inf")], ids=["years", "no float", "infinite"])
+def test_more_seconds_than_a_clock_counts_are_no_limit(seconds: float) -> None:
+    options = CallOptions.read({"total_timeout": seconds, "first_token_timeout": seconds})
+    assert not options.deadline(stream=True).is_set
+
+
 async def test_a_field_of_the_same_name_can_still_be_sent(gateway: LocalGateway, ask: Ask) -> None:
     await ask(transport_to(gateway), {**BODY, "extra_body": {"mode": "x"}})
     assert gateway.last_request.json["mode"] == "x"

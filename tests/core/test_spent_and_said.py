@@ -182,7 +182,16 @@ async def test_vectors_keep_the_order_of_the_texts_in_whatever_form_they_come(ga
 
 
 @pytest.mark.parametrize(
-    "rows", [(), ({"index": 0, "embedding": []},), ({"index": 5, "embedding": [1.0]},), ("x",), ({"embedding": "%%"},)]
+    "rows",
+    [
+        (),
+        ({"index": 0, "embedding": []},),
+        ({"index": 5, "embedding": [1.0]},),
+        ({"index": [], "embedding": [1.0]},),
+        ({"index": {}, "embedding": [1.0]},),
+        ("x",),
+        ({"embedding": "%%"},),
+    ],
 )
 def test_an_answer_without_a_vector_for_each_text_is_no_answer(gateway: LocalGateway, rows: tuple[object, ...]) -> None:
     gateway.script(vectors_reply(*rows), path="embeddings")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kilocode_gateway.wire.json_text import json_in, misfit
+from kilocode_gateway.wire.json_text import arguments_in, json_in, misfit
 
 DATA = {"name": "Lisbon", "inside": {"a": [1, {"b": "```{}```"}], "c": "{"}}
 TEXT = json.dumps(DATA)
@@ -30,6 +30,10 @@ PRETTY = json.dumps(DATA, indent=2)
         'A city is like {{"name": "?"}}. So:\n```json\n{}\n```',
         "{0}\n\nOnce more:\n{0}",
         "{} and {{more}}",
+        '<think>Perhaps {{"a": 1}}, or [2]?</think>{}',
+        "<think></think>\n\n```json\n{}\n```",
+        '<thinking>\n{{"a": 1}}\n</thinking>\nHere: {}',
+        'First {{"a": 1}}, then?\n</think>\n{}',
     ],
 )
 def test_the_one_object_is_found(form: str, text: str) -> None:
@@ -49,6 +53,10 @@ def test_the_one_object_is_found(form: str, text: str) -> None:
         "[1, 2]",
         '[{"a": 1}]',
         "{" * 3,
+        '<think>{"a": 1}',
+        '<think>{"a": 1}</think>',
+        '<think>{"a": 1}</think>I do not know.',
+        '<think>So?</think>{"a": 1} or {"a": 2}',
     ],
 )
 def test_what_is_in_doubt_is_left_alone(text: str) -> None:
@@ -61,11 +69,40 @@ def test_an_inner_object_is_never_taken_for_the_answer(before: str, broken: str)
     assert json_in(before + broken) == broken
 
 
-@pytest.mark.parametrize("before", ["", "Here, {as asked}:\n", "```json\n", "So:\n```json\n"])
+@pytest.mark.parametrize(
+    "before",
+    ["", "Here, {as asked}:\n", "```json\n", "So:\n```json\n", '<think>{"a": 1}</think>', "{so}</think>```json\n"],
+)
 def test_a_growing_object_is_followed(before: str) -> None:
     whole = before + TEXT
     for length in range(len(before) + 1, len(whole)):
         assert json_in(whole[:length]) == whole[len(before) : length].strip()
+
+
+def test_thoughts_are_not_followed() -> None:
+    whole = f"<think>Perhaps {TEXT}.</think>"
+    for length in range(1, len(whole) + 1):
+        assert json_in(whole[:length]) == whole[:length].strip()
+
+
+@pytest.mark.parametrize("form", ["{}", "Here: {}", "```json\n{}\n```"])
+def test_a_tag_of_thoughts_may_be_meant(form: str) -> None:
+    meant = '{"tag": "</think>", "more": "<think>"}'
+    assert json_in(form.format(meant)) == meant
+
+
+def test_an_array_after_thoughts_is_found() -> None:
+    assert json_in('<think>{"a": 1}</think> [1, 2]') == "[1, 2]"
+
+
+@pytest.mark.parametrize("text", ["", " ", "null", " null\n", "{}"])
+def test_a_call_without_arguments_has_none(text: str) -> None:
+    assert json.loads(arguments_in(text)) == {}
+
+
+def test_arguments_stay_as_they_are() -> None:
+    for text in ('{"a": null}', "nullify", "[]", "0"):
+        assert arguments_in(text) == text
 
 
 def test_wrong_fields_are_named_and_not_all_of_them() -> None:

@@ -97,6 +97,16 @@ def test_pieces_keep_the_chunk_they_came_in_untouched() -> None:
     assert reader.text == "xxx"
 
 
+def test_probabilities_that_begin_with_null_leave_the_chunks_untouched_too() -> None:
+    pieces = [{"content": tokens} for tokens in (None, [{"token": "a"}], [{"token": "b"}])]
+    before = json.dumps(pieces)
+    reader = StreamReader()
+    for logprobs in pieces:
+        reader.read({**HEAD, "choices": [{"index": 0, "delta": {"content": "x"}, "logprobs": logprobs}]})
+    assert reader.completion("x").logprobs == {"content": [{"token": "a"}, {"token": "b"}]}
+    assert json.dumps(pieces) == before
+
+
 @pytest.mark.parametrize("content", [[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"])
 def test_content_in_parts(content: object) -> None:
     assert read_stream({"content": content}).text == "ab"
@@ -113,6 +123,15 @@ def test_the_first_finish_reason_stays_and_the_last_usage_counts() -> None:
     assert answer.usage is not None
     assert answer.usage.output_tokens == 4
     assert reader.last().finish_reason == "length"
+
+
+@pytest.mark.parametrize("native", [["end"], {"reason": "end"}, 5, None, ""], ids=repr)
+def test_a_native_finish_reason_is_a_text_or_absent(native: object) -> None:
+    choice = {"index": 0, "finish_reason": "stop", "native_finish_reason": native}
+    reader = StreamReader()
+    reader.read({**HEAD, "choices": [{**choice, "delta": {}}]})
+    whole = read_completions({**HEAD, "choices": [{**choice, "message": {"content": ""}}]}, "x")[0]
+    assert reader.completion("x").native_finish_reason is whole.native_finish_reason is None
 
 
 @pytest.mark.parametrize("choices", [[], None, {}, "x", [None], [{}], [{"index": 0}], [{"index": 0, "delta": None}]])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kilocode_gateway.wire.tool_calls import ToolCallAssembler, ToolCallDelta
 from tests.core.replies import read_stream, read_whole
 
 
@@ -160,6 +161,21 @@ def test_arguments_stay_as_they_came(arguments: str) -> None:
     assert calls(*([piece(char, index=0, id_="c1", name="one")] for char in arguments or " ")) == [
         ("c1", "one", arguments or " ")
     ]
+
+
+def test_two_pieces_of_a_call_in_one_delta_are_handed_on_as_one() -> None:
+    assembler = ToolCallAssembler()
+    found = assembler.add(
+        [piece('{"a"', index=0, id_="c1"), piece("{}", index=1, id_="c2"), piece(":1}", index=0, name="one")]
+    )
+    assert found == [ToolCallDelta(0, "c1", "one", '{"a":1}'), ToolCallDelta(1, "c2", None, "{}")]
+    assert [call.arguments for call in assembler.finish()] == ['{"a":1}', "{}"]
+
+
+def test_arguments_that_are_nested_without_end_are_no_object() -> None:
+    deep = "[" * 100_000
+    found = calls([piece(deep, index=0, name="one")], [piece("{}", index=0, name="one")])
+    assert [(name, arguments) for _, name, arguments in found] == [("one", deep + "{}")]
 
 
 def test_what_else_comes_with_a_call_goes_back_with_it() -> None:

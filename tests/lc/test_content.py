@@ -88,6 +88,12 @@ BLOCKS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.fixture
+def model(make_model: Any) -> Any:
+    """Give a model that is sent what its model may not take: how it is written is what counts here."""
+    return make_model(check_inputs=False)
+
+
 @pytest.mark.parametrize(("block", "part"), BLOCKS)
 async def test_what_goes_out(ask: Any, model: Any, gateway: Any, block: dict[str, Any], part: dict[str, Any]) -> None:
     question = {"type": "text", "text": "What is it?"}

@@ -91,7 +91,9 @@ class TestChatIntegration(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model": MODEL, "base_url": _Gateway.current.base_url, "api_key": _Gateway.current.api_key}
+        gateway = _Gateway.current
+        # By the gateway's list it takes audio and video too; most models do not.
+        return {"model": "google/gemini-3.1-pro-preview", "base_url": gateway.base_url, "api_key": gateway.api_key}
 
     has_tool_calling = True
     has_tool_choice = True

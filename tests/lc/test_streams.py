@@ -5,11 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.tools import tool
 
 from kilocode_gateway.local import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 WORDS = "One two three four five six seven."
 SLOW = Reply.text(WORDS + " More." * 400, chunk_delay=0.02)
@@ -54,6 +60,65 @@ async def test_end_of_an_async_stream_closes_the_connection(model: Any, gateway:
             break
         await asyncio.sleep(0.02)
     assert _closed(gateway)
+
+
+@tool
+def lookup(word: str) -> str:
+    """Look a word up."""
+    return word
+
+
+KEPT: list[Any] = []
+
+
+async def _leave(pieces: Any) -> None:
+    async for _ in pieces:
+        break
+
+
+async def _close(pieces: Any) -> None:
+    await anext(pieces)
+    await pieces.aclose()
+
+
+async def _keep(pieces: Any) -> None:
+    KEPT.append(pieces)
+    await anext(pieces)
+
+
+async def _events(model: Any) -> AsyncIterator[Any]:
+    async for event in model.astream_events("Count."):
+        if event["event"] == "on_chat_model_stream":
+            yield event
+
+
+SOURCES = {
+    "model": lambda model: model.astream("Count."),
+    "chain": lambda model: (model | StrOutputParser()).astream("Count."),
+    "events": _events,
+    "agent": lambda model: create_agent(model, [lookup]).astream(
+        {"messages": [("user", "Count.")]}, stream_mode="messages"
+    ),
+}
+
+
+@pytest.mark.parametrize("how", [_leave, _close, _keep])
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_stream_left_as_the_last_act_is_closed_without_a_report(
+    model: Any, gateway: Any, caplog: pytest.LogCaptureFixture, source: str, how: Any
+) -> None:
+    async def run() -> None:
+        await how(SOURCES[source](model))
+
+    gateway.script(*[SLOW] * 3)
+    for _ in range(3):
+        asyncio.run(run())
+    deadline = time.monotonic() + 5
+    while len(gateway.disconnects) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(gateway.disconnects) == 3
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    KEPT.clear()
 
 
 @pytest.mark.parametrize("split", [1, 3, 50])

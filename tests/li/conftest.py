@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
 from llama_index.core.llms import ChatMessage
 
 from llama_index_kilocode import KiloCode
@@ -98,6 +99,12 @@ def chat(request: pytest.FixtureRequest) -> EntryPoint:
     return EntryPoint(request.param)
 
 
+@pytest.fixture(params=["complete", "acomplete", "stream_complete", "astream_complete"])
+def complete(request: pytest.FixtureRequest) -> EntryPoint:
+    """Give each of the four entry points that take and give texts."""
+    return EntryPoint(request.param)
+
+
 class Recorder(BaseEventHandler):
     """Keeps the events."""
 
@@ -119,3 +126,22 @@ def recorder() -> Iterator[Recorder]:
     root.add_event_handler(handler)
     yield handler
     root.event_handlers = before
+
+
+class Spans(SimpleSpanHandler):
+    """Keeps the names of spans, and with what arguments they began."""
+
+    seen: list[tuple[str, str]] = []  # noqa: RUF012 - a field of pydantic's, copied for each
+
+    def span_enter(self, id_: str, bound_args: Any, *args: Any, **kwargs: Any) -> None:
+        self.seen.append((id_, str(bound_args.arguments)))
+
+
+@pytest.fixture
+def spans() -> Iterator[Spans]:
+    root = get_dispatcher()
+    handler = Spans()
+    before = list(root.span_handlers)
+    root.add_span_handler(handler)
+    yield handler
+    root.span_handlers = before

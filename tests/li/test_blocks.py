@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,8 @@ def uri(mimetype: str, data: bytes) -> str:
 
 
 def parts(*blocks: Any, role: str = "user") -> Any:
-    return to_wire([ChatMessage(role=role, blocks=list(blocks))])[0]["content"]
+    given = {"tool_call_id": "c1"} if role == "tool" else {}
+    return to_wire([ChatMessage(role=role, blocks=list(blocks), additional_kwargs=given)])[0]["content"]
 
 
 @pytest.mark.parametrize("role", ["user", "assistant", "tool", "system"])
@@ -151,9 +153,34 @@ def test_video(tmp_path: Path) -> None:
     ]
 
 
-def test_an_empty_block_is_said() -> None:
+def test_an_empty_block_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="holds no data"):
         parts(ImageBlock())
+    empty = tmp_path / "empty"
+    empty.touch()
+    for block in (ImageBlock(image=b""), AudioBlock(audio=b""), VideoBlock(path=empty), DocumentBlock(data=b"")):
+        with pytest.raises(ConfigurationError, match=r"holds no data.* empty|holds no data: expected"):
+            parts(block)
+
+
+@pytest.mark.parametrize("kind", [ImageBlock, VideoBlock, DocumentBlock, AudioBlock])
+def test_a_file_of_this_machine_is_no_url(kind: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"'file:///cat\.png'\. Pass path="):
+        parts(kind(url="file:///cat.png"))
+
+
+@pytest.mark.parametrize("role", ["tool", "function"])
+@pytest.mark.parametrize("given", [{}, {"tool_call_id": ""}, {"name": "now"}])
+async def test_a_tools_result_says_to_which_call_it_belongs(
+    chat: Any, llm: KiloCode, gateway: LocalGateway, role: str, given: dict[str, Any]
+) -> None:
+    messages = [
+        ChatMessage(role="user", content="When?"),
+        ChatMessage(role=role, content="Noon.", additional_kwargs=given),
+    ]
+    with pytest.raises(ConfigurationError, match=r"Message 2 is a tool's result .*tool_call_id"):
+        await chat(llm, messages)
+    assert gateway.requests == []
 
 
 def test_cache_points_mark_the_part_before() -> None:
@@ -230,7 +257,8 @@ def test_citable_and_cited() -> None:
 
 def test_roles_of_other_makers() -> None:
     roles = ["developer", "chatbot", "model", "function"]
-    wire = to_wire([ChatMessage(role=role, content="x") for role in roles])
+    given = {"tool_call_id": "c1"}
+    wire = to_wire([ChatMessage(role=role, content="x", additional_kwargs=given) for role in roles])
     assert [message["role"] for message in wire] == ["system", "assistant", "assistant", "tool"]
 
 
@@ -276,7 +304,11 @@ async def test_images_that_a_model_cannot_take_are_refused_before_they_are_sent(
     llm = make_llm(model=TEXT_ONLY)
     await llm.aload()
     gateway.clear()
-    messages = [ChatMessage(role="user", content="Hi."), ChatMessage(role=role, blocks=PICTURE)]
+    given = {"tool_call_id": "c1"} if role == "tool" else {}
+    messages = [
+        ChatMessage(role="user", content="Hi."),
+        ChatMessage(role=role, blocks=PICTURE, additional_kwargs=given),
+    ]
     with pytest.raises(
         ConfigurationError, match=rf"'{TEXT_ONLY}' takes no images .* message 2 of 2 \({role}\)"
     ) as caught:
@@ -304,9 +336,10 @@ async def test_audio_and_video_too(chat: Any, make_llm: Any, gateway: LocalGatew
 
 async def test_documents_and_what_nobody_knows_are_sent(chat: Any, make_llm: Any, gateway: LocalGateway) -> None:
     image = ChatMessage(role="user", blocks=PICTURE)
-    assert (await chat(make_llm(model=TEXT_ONLY), [image]))[-1].message.content
+    assert (await chat(make_llm(model=TEXT_ONLY, check_inputs=False), [image]))[-1].message.content
     assert [request.path for request in gateway.requests] == ["/api/gateway/chat/completions"]
-    await make_llm().aload()
+    with pytest.raises(ConfigurationError, match="takes no images"):
+        await chat(make_llm(model=TEXT_ONLY), [image])
     pdf = ChatMessage(role="user", blocks=[DocumentBlock(data=PDF)])
     assert (await chat(make_llm(model=TEXT_ONLY), [pdf]))[-1].message.content
     for auto in ("kilo/auto", "kilo-auto/free"):
@@ -367,3 +400,25 @@ def test_a_refusal_is_shown(llm: KiloCode, gateway: LocalGateway) -> None:
     gateway.script(Reply.raw(200, {"id": "g", "model": "m", "choices": [choice]}, {"content-type": "application/json"}))
     response = llm.chat([ChatMessage(role="user", content="Hi.")])
     assert (response.message.content, response.additional_kwargs["refusal"]) == ("No.", "No.")
+
+
+@pytest.mark.parametrize("given", [dt.date(2026, 1, 2), {1}])
+async def test_arguments_of_a_tool_call_are_json(chat: Any, llm: KiloCode, gateway: LocalGateway, given: Any) -> None:
+    call = ToolCallBlock(tool_call_id="c1", tool_name="book", tool_kwargs={"when": given})
+    messages = [ChatMessage(role="assistant", blocks=[call]), ChatMessage(role="tool", content="Done.")]
+    with pytest.raises(ConfigurationError, match=rf"'book'.*no JSON: .*{type(given).__name__}.*dates as strings"):
+        await chat(llm, messages)
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "Hi", 5, [], {"token": 5}, {"logprob": "low"}, {"bytes": "Hi"}, {"top_logprobs": [None, 5]}], ids=repr
+)
+def test_log_probs_of_another_form_spoil_no_answer(llm: KiloCode, gateway: LocalGateway, odd: Any) -> None:
+    token = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105]}
+    choice = {"message": {"content": "Hi."}, "finish_reason": "stop", "logprobs": {"content": [token, odd]}}
+    gateway.script(Reply.raw(200, {"choices": [choice]}))
+    response = llm.chat([ChatMessage(role="user", content="Hi.")])
+    assert response.message.content == "Hi."
+    assert response.logprobs is not None
+    assert response.logprobs[0][0].token == "Hi"

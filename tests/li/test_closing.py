@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
 from llama_index.core.instrumentation import get_dispatcher
@@ -151,8 +152,7 @@ async def test_leaving_an_async_stream_closes_the_connection(
     assert await soon(lambda: bool(gateway.disconnects))
 
 
-# The framework's own StructuredLLM has the same fault, and no place in which to mend it.
-@pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "structured chat"])
+@pytest.mark.parametrize("kind", STREAMS)
 async def test_events_that_are_kept_keep_no_connection(
     make_llm: Any, gateway: LocalGateway, recorded: Keeper, kind: str
 ) -> None:
@@ -185,3 +185,57 @@ async def test_a_whole_answer_may_be_cancelled(llm: Any, gateway: LocalGateway, 
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await soon(lambda: bool(gateway.disconnects))
+
+
+async def leave(pieces: Any) -> None:
+    async for _ in await pieces:
+        break
+
+
+async def close(pieces: Any) -> None:
+    read = await pieces
+    await anext(read)
+    await read.aclose()
+
+
+KEPT: list[Any] = []
+
+
+async def keep(pieces: Any) -> None:
+    KEPT.append(await pieces)
+    await anext(KEPT[-1])
+
+
+@pytest.mark.parametrize("how", [leave, close, keep])
+@pytest.mark.parametrize("kind", ASYNC_STREAMS)
+def test_a_stream_left_as_the_last_act_is_closed_without_a_report(
+    llm: Any, gateway: LocalGateway, caplog: pytest.LogCaptureFixture, kind: str, how: Any
+) -> None:
+    async def run() -> None:
+        await how(ASYNC_STREAMS[kind](llm))
+
+    gateway.script(*[slow()] * 3)
+    for _ in range(3):
+        asyncio.run(run())
+    assert eventually(lambda: len(gateway.disconnects) == 3)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    KEPT.clear()
+
+
+@pytest.mark.parametrize("how", ["break", "cancel"])
+def test_an_agent_that_is_left_as_the_last_act_closes_its_stream(
+    llm: Any, gateway: LocalGateway, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    async def run() -> None:
+        handler = FunctionAgent(tools=[add], llm=llm).run("Hi.")
+        async for event in handler.stream_events():
+            if isinstance(event, AgentStream):
+                break
+        if how == "cancel":
+            await handler.cancel_run()
+
+    gateway.script(*[slow()] * 2)
+    for _ in range(2):
+        asyncio.run(run())
+    assert eventually(lambda: len(gateway.disconnects) == 2)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

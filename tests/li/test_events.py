@@ -28,7 +28,7 @@ from llama_index_kilocode._replies import StreamedChat
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
     from llama_index_kilocode import KiloCode
-    from tests.li.conftest import Recorder
+    from tests.li.conftest import Recorder, Spans
 
 USAGE = {"prompt_tokens": 111, "completion_tokens": 77, "total_tokens": 188}
 PROMPT = PromptTemplate("A city.")
@@ -146,7 +146,7 @@ async def test_callbacks_are_called_and_hold_no_key(ask: Any, make_llm: Any, gat
 
 
 async def test_headers_of_a_call_reach_the_gateway_and_no_listener(
-    ask: Any, make_llm: Any, gateway: LocalGateway, recorder: Recorder
+    ask: Any, make_llm: Any, gateway: LocalGateway, recorder: Recorder, spans: Spans
 ) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     llm = make_llm(callback_manager=CallbackManager([debug]))
@@ -156,18 +156,40 @@ async def test_headers_of_a_call_reach_the_gateway_and_no_listener(
     assert given == {"extra_headers": {"X-Secret": "***"}, "temperature": 0.5}
     assert pickle.loads(pickle.dumps(given)) == copy.deepcopy(given) == given
     assert "secret-9" not in _shown(recorder, debug)
+    assert ask.method in str(spans.seen)
+    assert "'temperature': 0.5" in str(spans.seen)
+    assert "secret-9" not in str(spans.seen)
 
 
-@pytest.mark.parametrize("given", [{"api_key": "secret-9"}, {"default_headers": {"X-Secret": "secret-9"}}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"api_key": "secret-9"},
+        {"default_headers": {"X-Secret": "secret-9"}},
+        {"openai_api_key": "secret-9"},
+        {"apikey": "secret-9"},
+        {"headers": {"authorization": "secret-9"}},
+    ],
+)
 async def test_secrets_that_no_call_takes_reach_no_listener(
-    ask: Any, make_llm: Any, recorder: Recorder, given: dict[str, Any]
+    ask: Any, make_llm: Any, recorder: Recorder, spans: Spans, given: dict[str, Any]
 ) -> None:
     debug = LlamaDebugHandler(print_trace_on_end=False)
     llm = make_llm(callback_manager=CallbackManager([debug]))
     with pytest.raises(UnknownSettingError):
         await ask(llm, **given)
-    assert recorder.seen
-    assert "secret-9" not in _shown(recorder, debug)
+    assert recorder.seen == []
+    assert debug.get_event_pairs() == []
+    assert spans.seen == []
+
+
+async def test_each_way_of_asking_has_one_span_of_its_own(ask: Any, llm: KiloCode, spans: Spans) -> None:
+    await ask(llm)
+    names = [name.partition("-")[0] for name, _ in spans.seen]
+    assert names[0] == f"KiloCode.{ask.method}"
+    assert inspect.iscoroutinefunction(getattr(llm, ask.method)) == ask.method.startswith("a")
+    parameters = inspect.signature(getattr(type(llm), ask.method)).parameters
+    assert list(parameters)[-1] == "kwargs"
 
 
 def _shown(recorder: Recorder, debug: LlamaDebugHandler) -> str:

@@ -14,7 +14,7 @@ import pytest
 from llama_index.core.base.llms.base import BaseLLM
 from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
-from llama_index.core.llms import ChatMessage
+from llama_index.core.llms import ChatMessage, callbacks
 from llama_index.core.prompts import PromptTemplate
 
 import kilocode_gateway as ours
@@ -115,15 +115,15 @@ async def test_max_tokens_outside_the_limits_is_refused(
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("sufix", "did you mean 'suffix'"),
+        ("sufix", "Did you mean 'suffix'"),
         ("max_output_tokens", "here it is called 'max_tokens'"),
-        ("plugins", "it takes first_token_timeout, max_tokens"),
+        ("plugins", "It takes first_token_timeout, max_tokens"),
     ],
 )
 async def test_unknown_names_are_refused(
     fill: EntryPoint, make_fim: Any, gateway: LocalGateway, name: str, hint: str
 ) -> None:
-    words = f"KiloCodeFIM has no setting '{name}': {hint}"
+    words = f"KiloCodeFIM has no setting '{name}'[.:] {hint}"
     with pytest.raises(ours.UnknownSettingError, match=words):
         make_fim(**{name: 1})
     with pytest.raises(ours.UnknownSettingError, match=words):
@@ -141,8 +141,10 @@ async def test_settings_of_the_llm_are_none_of_a_call(fill: EntryPoint, fim: Kil
 
 
 async def test_no_other_texts_are_filled(fill: EntryPoint, fim: KiloCodeFIM, gateway: LocalGateway) -> None:
-    with pytest.raises(ours.ConfigurationError, match="prompt must be a text"):
-        await fill(fim, 5, formatted=True)
+    for prompt in (5, None, b"def"):
+        for formatted in (True, False):
+            with pytest.raises(ours.ConfigurationError, match="prompt must be a text"):
+                await fill(fim, prompt, formatted=formatted)
     with pytest.raises(ours.UnknownSettingError, match="call stream_chat or stream_complete"):
         await fill(fim, BEFORE, stream=True)
     assert gateway.requests == []
@@ -274,6 +276,32 @@ async def test_cancelling_closes_the_connection(fim: KiloCodeFIM, gateway: Local
     assert await asyncio.to_thread(eventually, lambda: gateway.disconnects)
 
 
+def test_streams_left_under_a_listener_that_keeps_all_are_closed(
+    make_fim: Any, gateway: LocalGateway, recorder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    fim = make_fim(callback_manager=CallbackManager([LlamaDebugHandler(print_trace_on_end=False)]))
+    gateway.script(*[Reply.text("More. " * 400, chunk_delay=0.02)] * 3)
+
+    async def last_act() -> None:
+        async for _ in await fim.astream_complete(BEFORE):
+            break
+
+    async def closed() -> None:
+        others = await fim.astream_complete(BEFORE)
+        await anext(others)
+        await others.aclose()
+
+    pieces = fim.stream_complete(BEFORE)
+    next(pieces)
+    pieces.close()
+    assert eventually(lambda: len(gateway.disconnects) == 1)
+    asyncio.run(last_act())
+    asyncio.run(closed())
+    assert eventually(lambda: len(gateway.disconnects) == 3)
+    assert recorder.seen
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
 async def test_events_and_callbacks(fill: EntryPoint, make_fim: Any, gateway: LocalGateway, recorder: Any) -> None:
     counter, debug = TokenCountingHandler(), LlamaDebugHandler(print_trace_on_end=False)
     gateway.script(Reply.text("a + b", usage={**USAGE, "prompt_tokens": 111, "completion_tokens": 77}))
@@ -287,6 +315,34 @@ async def test_events_and_callbacks(fill: EntryPoint, make_fim: Any, gateway: Lo
     pairs = debug.get_event_pairs(CBEventType.LLM)
     assert len(pairs) == 1
     assert KEY not in str([event.model_dump() for event in recorder.seen]) + str([one.payload for one in pairs[0]])
+
+
+@pytest.mark.parametrize("name", ["api_key", "default_headers", "extra_headers", "apikey"])
+async def test_secrets_that_no_call_takes_reach_no_listener(
+    fill: EntryPoint, make_fim: Any, recorder: Any, spans: Any, name: str
+) -> None:
+    debug = LlamaDebugHandler(print_trace_on_end=False)
+    with pytest.raises(ours.UnknownSettingError):
+        await fill(make_fim(callback_manager=CallbackManager([debug])), BEFORE, **{name: {"X-Secret": "secret-9"}})
+    assert [recorder.seen, spans.seen, debug.get_event_pairs()] == [[], [], []]
+
+
+async def test_no_event_is_built_where_nobody_listens(
+    fill: EntryPoint, fim: KiloCodeFIM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    for name in (name for name in vars(callbacks) if name.startswith("LLM") and name.endswith("Event")):
+        monkeypatch.setattr(callbacks, name, lambda *_, name=name, **__: built.append(name))
+    await fill(fim, BEFORE)
+    assert built == []
+
+
+async def test_a_stream_that_is_read_after_the_block_is_counted_in_it(fim: KiloCodeFIM, gateway: LocalGateway) -> None:
+    with track_usage() as used:
+        pieces, others = fim.stream_complete(BEFORE), await fim.astream_complete(BEFORE)
+    assert list(pieces)
+    assert [piece async for piece in others]
+    assert used.total.calls == 2
 
 
 async def test_an_error_reaches_the_callbacks(fill: EntryPoint, make_fim: Any, gateway: LocalGateway) -> None:

@@ -14,6 +14,7 @@ from llama_index.core.ingestion import IngestionPipeline
 from llama_index.core.schema import TextNode
 
 from kilocode_gateway import BudgetExceededError, track_usage
+from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.local import Reply
 from llama_index_kilocode import KiloCodeEmbedding
 
@@ -100,7 +101,7 @@ async def test_nothing_to_embed_costs_no_request(
 def test_four_requests_are_under_way_at_once_unless_told_otherwise(make_embed: Any) -> None:
     assert make_embed().num_workers == 4
     assert make_embed(num_workers=None).num_workers is None
-    with pytest.raises(ValueError, match="greater than 0"):
+    with pytest.raises(ConfigurationError, match=r"num_workers: .*greater than 0, got 0"):
         make_embed(num_workers=0)
 
 

@@ -15,6 +15,10 @@ from llama_index_kilocode import KiloCode, KiloCodeEmbedding, KiloCodeFIM
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
 
+WITHOUT_EFFECT = {
+    *("api_version", "is_chat_model", "reuse_client"),  # of OpenAILike
+    *("messages_to_prompt", "output_parser", "pydantic_program_mode", "query_wrapper_prompt"),  # of chats
+}
 _BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -57,6 +61,13 @@ def test_every_field_is_documented(cls: Any) -> None:
         if not name.startswith("_") and not re.search(rf'^    {name}: .*\n    """', source, re.MULTILINE)
     ]
     assert undocumented == []
+
+
+@pytest.mark.parametrize("cls", [KiloCode, KiloCodeEmbedding, KiloCodeFIM])
+def test_the_page_names_every_setting(cls: Any) -> None:
+    page = str(cls.__doc__).partition("Key settings")[2].partition("Instantiate")[0]
+    settings = {*cls.model_fields, "http_client", "async_http_client"} - WITHOUT_EFFECT
+    assert [name for name in sorted(settings) if not re.search(rf"\b{name}\b", page)] == []
 
 
 def test_the_frameworks_own_import_paths() -> None:

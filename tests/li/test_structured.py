@@ -95,7 +95,14 @@ async def test_the_object_grows_while_it_streams(llm: KiloCode, gateway: LocalGa
 
 
 @pytest.mark.parametrize(
-    "text", [LISBON, f"```json\n{LISBON}\n```", f"```\n{LISBON}\n```", f"Here it is:\n{LISBON}\nThat is all."]
+    "text",
+    [
+        LISBON,
+        f"```json\n{LISBON}\n```",
+        f"```\n{LISBON}\n```",
+        f"Here it is:\n{LISBON}\nThat is all.",
+        f'<think>Is it {{"name": "Porto", "people": 1}}?</think>\n{LISBON}',
+    ],
 )
 async def test_by_schema(predict: Any, make_llm: Any, gateway: LocalGateway, text: str) -> None:
     gateway.script(Reply.text(text))
@@ -165,8 +172,11 @@ class Wish(BaseModel):
     text: str = "none"
 
 
-async def test_a_call_without_arguments_is_an_object_of_defaults(llm: KiloCode, gateway: LocalGateway) -> None:
-    gateway.script(*[Reply.text("", tool_calls=[{"id": "c1", "name": "Wish", "arguments": ""}])] * 4)
+@pytest.mark.parametrize("arguments", ["", " ", "null"])
+async def test_a_call_without_arguments_is_an_object_of_defaults(
+    llm: KiloCode, gateway: LocalGateway, arguments: str
+) -> None:
+    gateway.script(*[Reply.text("", tool_calls=[{"id": "c1", "name": "Wish", "arguments": arguments}])] * 4)
     assert llm.structured_predict(Wish, PROMPT, place="Lisbon") == Wish()
     assert await llm.astructured_predict(Wish, PROMPT, place="Lisbon") == Wish()
     assert list(llm.stream_structured_predict(Wish, PROMPT, place="Lisbon")) == [Wish()]

@@ -1,0 +1,153 @@
+"""Closes async streams in good order when their event loop ends, as `asyncio.run` does right after the main coroutine.
+
+A loop that ends closes, all at once, every async generator that was begun in it. One that is just closing another is
+then closed a second time, and the loop reports "asynchronous generator is already running". So a generator with an
+owner that closes it is begun unlisted, and one listed generator for each loop waits until the open answers are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import types
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+
+T = TypeVar("T")
+
+
+class Closable(Protocol):
+    """What a loop waits for at its end."""
+
+    async def aclose(self) -> None:
+        """Close it; whoever calls second waits until it is closed."""
+
+
+class _Begun(Generic[T]):
+    """An async generator whose first step, on whose way those inside it begin, is done under a hook of its own."""
+
+    __slots__ = ("_has_begun", "_pieces")
+
+    def __init__(self, pieces: AsyncGenerator[T, None]) -> None:
+        self._pieces = pieces
+        self._has_begun = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[T]:
+        if self._has_begun:
+            return self._pieces.__anext__()
+        self._has_begun = True
+        return self._first()
+
+    async def aclose(self) -> None:
+        """Close the generator."""
+        await self._pieces.aclose()
+
+    @types.coroutine
+    def _first(self) -> Generator[Any, Any, T]:
+        steps = self._do(lambda _: self._pieces.__anext__().__await__(), None)
+        step, sent = steps.send, None
+        while True:
+            try:
+                waited = self._do(step, sent)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]  # what the generator gave
+            try:
+                step, sent = steps.send, (yield waited)
+            except BaseException as exc:  # noqa: BLE001 - what is thrown in is passed on
+                step, sent = steps.throw, exc
+
+    def _do(self, step: Callable[[Any], Any], sent: Any) -> Any:
+        before = sys.get_asyncgen_hooks().firstiter
+        sys.set_asyncgen_hooks(firstiter=self._hook(before.loops_own if isinstance(before, _Deaf) else before))
+        try:
+            return step(sent)
+        finally:
+            sys.set_asyncgen_hooks(firstiter=before)
+
+    def _hook(self, loops_own: Any) -> Any:
+        raise NotImplementedError
+
+
+class Unlisted(_Begun[T]):
+    """An async generator that its event loop does not close at the loop's end, nor those that begin inside it.
+
+    Args:
+        pieces: One that was not begun. Its owner closes it; one that is dropped is closed by the loop, as ever.
+
+    """
+
+    __slots__ = ()
+
+    def _hook(self, loops_own: Any) -> Any:
+        return _Deaf(loops_own)
+
+
+class Listed(_Begun[T]):
+    """An async generator that its event loop closes at the loop's end, also where it begins inside an unlisted one."""
+
+    __slots__ = ()
+
+    def _hook(self, loops_own: Any) -> Any:
+        return loops_own
+
+
+class _Deaf:
+    """Stands where a thread tells its loop of async generators that begin, and does not tell it."""
+
+    __slots__ = ("loops_own",)
+
+    def __init__(self, loops_own: Any) -> None:
+        self.loops_own = loops_own
+
+    def __call__(self, begun: object) -> None:
+        pass
+
+
+class _Guard:
+    """Holds the open answers of one event loop, and closes them at its end."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.answers: set[Closable] = set()
+        self._waiting = Listed(self._wait())
+
+    async def begin(self) -> None:
+        await anext(self._waiting)
+
+    async def _wait(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            if _guards.get(id(self.loop)) is self:
+                del _guards[id(self.loop)]
+            while self.answers:
+                await self.answers.pop().aclose()
+
+
+_guards: dict[int, _Guard] = {}
+
+
+async def close_at_the_end(answer: Closable) -> None:
+    """Have an answer closed before the running event loop ends. Call `forget` when it is closed."""
+    loop = asyncio.get_running_loop()
+    guard = _guards.get(id(loop))
+    if guard is None or guard.loop is not loop:
+        for other_id, other in list(_guards.items()):
+            # A loop that was closed without being shut down in good order never told its guard.
+            if other.loop.is_closed():
+                _guards.pop(other_id, None)
+        guard = _guards[id(loop)] = _Guard(loop)
+        await guard.begin()
+    guard.answers.add(answer)
+
+
+def forget(answer: Closable) -> None:
+    """Forget an answer that is closed."""
+    guard = _guards.get(id(asyncio.get_running_loop()))
+    if guard is not None:
+        guard.answers.discard(answer)

@@ -1,0 +1,210 @@
+"""Streams that are left right before their event loop ends: it waits until they are closed, and reports nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kilocode_gateway.clients import http_library
+from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.local import Reply
+from kilocode_gateway.loops import Unlisted
+from kilocode_gateway.transport import Transport
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from kilocode_gateway.local import LocalGateway
+
+HI = {"model": "openai/gpt-5.4", "messages": [{"role": "user", "content": "Hi."}]}
+LIBRARIES = ["httpx2", "httpx"]
+
+
+@pytest.fixture
+def transport(gateway: LocalGateway) -> Transport:
+    gateway.script(*[Reply.text("word " * 2_000, chunk_delay=0.005)] * 3)
+    return Transport(GatewayConfig.resolve(api_key="test-key-1", base_url=gateway.base_url))
+
+
+kept: list[Any] = []
+
+
+async def _pieces(transport: Transport) -> AsyncGenerator[Any, None]:
+    async with await transport.astream(HI) as stream:
+        async for piece in stream:
+            yield piece
+
+
+async def stream_left(transport: Transport) -> None:
+    async for _ in await transport.astream(HI):
+        break
+
+
+async def stream_closed(transport: Transport) -> None:
+    async with await transport.astream(HI) as stream:
+        await anext(stream)
+
+
+async def generator_left(transport: Transport) -> None:
+    async for _ in _pieces(transport):
+        break
+
+
+async def generator_closed(transport: Transport) -> None:
+    pieces = _pieces(transport)
+    await anext(pieces)
+    await pieces.aclose()
+
+
+async def generator_kept(transport: Transport) -> None:
+    kept.append(_pieces(transport))
+    await anext(kept[-1])
+
+
+async def generator_left_a_little_earlier(transport: Transport) -> None:
+    async for _ in _pieces(transport):
+        break
+    await asyncio.sleep(0)
+
+
+async def task_left_behind(transport: Transport) -> None:
+    async def read() -> None:
+        async for _ in _pieces(transport):
+            begun.set()
+
+    begun = asyncio.Event()
+    kept.append(asyncio.create_task(read()))
+    await begun.wait()
+
+
+WAYS = [
+    stream_left,
+    stream_closed,
+    generator_left,
+    generator_closed,
+    generator_kept,
+    generator_left_a_little_earlier,
+    task_left_behind,
+]
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 3
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+    return condition()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stream_left_at_the_loops_end_is_closed_without_a_report(
+    transport: Transport, gateway: LocalGateway, caplog: pytest.LogCaptureFixture, way: Any
+) -> None:
+    for _ in range(3):
+        asyncio.run(way(transport))
+    assert eventually(lambda: len(gateway.disconnects) == 3)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    kept.clear()
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way is not generator_left_a_little_earlier])
+def test_the_loop_waits_for_a_connection_that_is_slow_to_close(
+    gateway: LocalGateway, caplog: pytest.LogCaptureFixture, way: Any
+) -> None:
+    library, closed = http_library(), []
+
+    class Slow(library.AsyncByteStream):  # type: ignore[misc, name-defined]
+        def __init__(self, stream: Any) -> None:
+            self.stream = stream
+
+        async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+            async for chunk in self.stream:
+                yield chunk
+
+        async def aclose(self) -> None:
+            for _ in range(20):
+                await asyncio.sleep(0)
+            await self.stream.aclose()
+            closed.append(self)
+
+    class Through(library.AsyncHTTPTransport):  # type: ignore[misc, name-defined]
+        async def handle_async_request(self, request: Any) -> Any:
+            response = await super().handle_async_request(request)
+            response.stream = Slow(response.stream)
+            return response
+
+    async def run() -> None:
+        client = library.AsyncClient(transport=Through())
+        config = GatewayConfig.resolve(api_key="test-key-1", base_url=gateway.base_url)
+        await way(Transport(config, http_async_client=client))
+
+    gateway.script(Reply.text("word " * 2_000, chunk_delay=0.005))
+    asyncio.run(run())
+    assert len(closed) == 1
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    kept.clear()
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_users_own_client_is_left_in_order(
+    gateway: LocalGateway, caplog: pytest.LogCaptureFixture, way: Any, library: str
+) -> None:
+    module = pytest.importorskip(library)
+
+    async def run() -> None:
+        client = module.AsyncClient()
+        kept.append(client)
+        config = GatewayConfig.resolve(api_key="test-key-1", base_url=gateway.base_url)
+        await way(Transport(config, http_async_client=client))
+
+    gateway.script(Reply.text("word " * 2_000, chunk_delay=0.005))
+    asyncio.run(run())
+    assert eventually(lambda: len(gateway.disconnects) == 1)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+    kept.clear()
+
+
+def test_a_loop_that_nobody_shuts_down_leaves_nothing_for_the_next(transport: Transport, gateway: LocalGateway) -> None:
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(generator_closed(transport))
+    loop.close()
+    asyncio.run(generator_left(transport))
+    assert eventually(lambda: len(gateway.disconnects) == 2)
+
+
+async def test_what_is_thrown_into_the_first_step_reaches_the_generator() -> None:
+    seen: list[str] = []
+
+    async def waits() -> AsyncGenerator[int, None]:
+        try:
+            await asyncio.sleep(30)
+            yield 1
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    async def read() -> None:
+        async for _ in Unlisted(waits()):
+            pass
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["cancelled"]
+
+
+async def test_an_unlisted_generator_is_read_like_any_other() -> None:
+    async def numbers() -> AsyncGenerator[int, None]:
+        for number in range(3):
+            await asyncio.sleep(0)
+            yield number
+
+    assert [number async for number in Unlisted(numbers())] == [0, 1, 2]
+    empty = Unlisted(numbers())
+    await empty.aclose()
+    assert [number async for number in empty] == []
