@@ -7,13 +7,16 @@ PIP := $(BIN)/python -m pip
 SOURCES := pyproject.toml kilocode_gateway/_version.py
 # More arguments for pytest: make test PYTEST="-k errors"
 PYTEST :=
+# The same scan as in .pre-commit-config.yaml: what looks like a key of a known kind. Nothing is asked of anybody.
+SECRETS := --no-verify --exclude-secrets '^hidden$$' --disable-plugin KeywordDetector \
+	--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString --disable-plugin IPPublicDetector
 # The same for fuzz: make fuzz FUZZ="--seed 5 --only cache"
 FUZZ :=
 
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test fuzz soak lint types format bench capabilities faults lowest clean
+.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults lowest clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -30,13 +33,17 @@ soak: .venv/test.stamp ## 100,000 requests through both frameworks, a tenth of t
 fuzz: .venv/test.stamp ## Try every property of tests/properties with 100,000 examples in all, for some minutes
 	$(BIN)/python -m tests.properties $(FUZZ)
 
-lint: .venv/lint.stamp ## ruff, and whether the code is formatted
+lint: .venv/lint.stamp ## ruff, whether the code is formatted, and whether a tracked file holds a key
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)
 
 types: .venv/type.stamp ## mypy on the three packages, pyright on tests/typing
 	$(BIN)/mypy
 	@if [ -d tests/typing ]; then $(BIN)/basedpyright; fi
+
+audit: .venv/test.stamp ## Known vulnerabilities of what we require; says so where nobody can tell
+	@$(BIN)/python .ci/audit.py || [ $$? -eq 75 ]
 
 format: .venv/lint.stamp ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .

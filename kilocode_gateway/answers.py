@@ -287,6 +287,14 @@ def failed(exc: BaseException, context: Context) -> KiloCodeError:
         return context.make(
             ConnectionFailedError, f"The request to {context.url} cannot be sent ({_reason(exc)}).", retryable=False
         )
+    if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+        return context.make(
+            ConnectionFailedError,
+            f"The certificate of {context.url} is not trusted, so nothing was sent ({_reason(exc)}). If a proxy or a "
+            "gateway of your own signs it, set SSL_CERT_FILE to the file of its authority's certificate. Checking is "
+            "never turned off.",
+            retryable=False,
+        )
     return context.make(
         ConnectionFailedError,
         f"The gateway at {context.url} cannot be reached, or hung up before it answered ({_reason(exc)}). "

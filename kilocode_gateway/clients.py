@@ -145,8 +145,8 @@ def _options() -> dict[str, Any]:
         "verify": _trust(),
         "timeout": None,
         "follow_redirects": False,
-        # A proxy on the way to the world is none on the way to this machine.
-        "mounts": {f"all://{host}": None for host in _LOOPBACK},
+        # A proxy on the way to the world is none on the way to this machine, the only one that is asked without TLS.
+        "mounts": dict.fromkeys(("http://", *(f"all://{host}" for host in _LOOPBACK))),
         "limits": library.Limits(
             max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_SECONDS
         ),

@@ -6,14 +6,16 @@ import hashlib
 import inspect
 import ipaddress
 import os
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 from urllib.parse import urlsplit
 
 from kilocode_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, MutableMapping
     from typing import TypeGuard
 
 DEFAULT_BASE_URL = "https://api.kilo.ai/api/gateway/"
@@ -28,6 +30,19 @@ ORGANIZATION_HEADER = "X-KILOCODE-ORGANIZATIONID"
 FEATURE_HEADER = "X-KILOCODE-FEATURE"
 
 _MASK = "**********"
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+_PLACE = re.compile(rf"(?:\[[0-9a-f:.]+\]|{_LABEL}(?:\.{_LABEL})*)(?::[0-9]+)?\Z", re.IGNORECASE)
+"""A host and a port that every program reads alike: no look-alike letters, no backslash, no dot at the end."""
+_LONGEST_SHOWN = 80
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+SECRETS = ("api_key", "default_headers")
+"""The settings of the frameworks' classes that may hold a secret."""
+_MISNAMED = ("openai_api_key", "headers", "extra_headers")
+"""What they are called elsewhere: refused, and not shown either."""
+_PLAIN_HEADERS = ("accept", "content-", "http-referer", "referer", "user-agent", "x-kilocode-", "x-title")
+"""How the names of headers begin that hold no secret."""
+_SHORTEST_SECRET = 12
+"""Characters. A header with fewer is hardly a secret, and its value may be any word of an answer."""
 
 
 class Secret:
@@ -62,6 +77,19 @@ class Secret:
         return (Secret, (self.__value,))
 
 
+class HiddenText(str):
+    """A text like any other that does not show where objects are looked at: in repr, or in tracebacks with locals."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"'{_MASK}'"
+
+    def __getitem__(self, key: SupportsIndex | slice) -> HiddenText:
+        # What prints tracebacks cuts long texts first.
+        return HiddenText(super().__getitem__(key))
+
+
 class KeyFunction(Secret):
     """A key that a function gives anew for each request, such as an organization's token of 15 minutes."""
 
@@ -91,6 +119,7 @@ class KeyFunction(Secret):
         key, wrong = _secret(given)
         wrong = wrong or _fault(key)
         if key is None or wrong:
+            given = None  # a traceback that shows local variables shows no key
             msg = f"The function that was given as api_key gave no key: {wrong or 'what it gave was blank.'}"
             raise ConfigurationError(msg)
         return key.reveal()
@@ -203,9 +232,9 @@ class GatewayConfig:
             extra: Further headers by name. An `Authorization` among them is used only where no key is set.
 
         """
-        own = {}
+        own: dict[str, str] = {}
         if self.api_key is not None:
-            own["Authorization"] = f"Bearer {self.api_key.reveal()}"
+            own["Authorization"] = HiddenText(f"Bearer {self.api_key.reveal()}")
         if self.organization_id is not None:
             own[ORGANIZATION_HEADER] = self.organization_id
         if self.feature is not None:
@@ -220,8 +249,8 @@ def checked_base_url(url: str) -> str:
     """Give the address with a slash at its end, or say what is wrong with it.
 
     Raises:
-        ConfigurationError: If it has no http(s) scheme or no host, or carries credentials, a query or a fragment,
-            or would send a key unencrypted to another machine.
+        ConfigurationError: If it has no http(s) scheme or no plain host, or carries credentials, a query or a
+            fragment, or would send a key unencrypted to another machine.
 
     """
     text = url.strip()
@@ -234,15 +263,19 @@ def checked_base_url(url: str) -> str:
     if parts.username is not None or parts.password is not None:
         msg = f"The gateway address must not carry credentials. Pass the key as api_key, or set KILOCODE_API_KEY. {fix}"
         raise ConfigurationError(msg)
-    odd = any(ch.isspace() or not ch.isprintable() for ch in text)
+    odd = any(ch.isspace() or not ch.isprintable() or ch == "\\" for ch in text)
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok or odd:
-        # What cannot be read as an address may hold credentials all the same.
-        shown = text.rpartition("@")[2].split("?")[0].split("#")[0]
-        msg = f"The gateway address must be an http(s) URL with a host, got {shown!r}. {fix}"
+        msg = f"The gateway address must be an http(s) URL with a host, got {_shown(text)}. {fix}"
         raise ConfigurationError(msg)
-    if parts.query or parts.fragment:
-        shown = text.split("?")[0].split("#")[0]
-        msg = f"The gateway address must have no query and no fragment, got {shown!r} and more. {fix}"
+    if "?" in text or "#" in text:
+        msg = f"The gateway address must have no query and no fragment, got {_shown(text)} and more. {fix}"
+        raise ConfigurationError(msg)
+    if not _PLACE.match(parts.netloc) or (":" in parts.hostname and not _is_address(parts.hostname)):
+        msg = (
+            f"The gateway address must name a host in plain ASCII, got {parts.hostname!r}: letters that look alike "
+            f"would send the key to somebody else. Write a host in other letters as 'xn--...', without a dot at its "
+            f"end. {fix}"
+        )
         raise ConfigurationError(msg)
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
         msg = (
@@ -251,6 +284,22 @@ def checked_base_url(url: str) -> str:
         )
         raise ConfigurationError(msg)
     return text.rstrip("/") + "/"
+
+
+def _shown(address: str) -> str:
+    """Show an address without what may be a secret, and nothing of what is none: it may be a key in the wrong place."""
+    text = re.split(r"[?#]", address, maxsplit=1)[0].rpartition("@")[2]
+    if "://" not in address and (len(text) > _LONGEST_SHOWN or not re.search(r"[./:]", text)):
+        return f"a text of {len(address)} characters"
+    return repr(text)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
@@ -272,6 +321,69 @@ def key_in(headers: Mapping[str, str]) -> Secret | None:
     """Give the key that a request with these headers carries."""
     value = next((value for name, value in headers.items() if name.lower() == "authorization"), None)
     return Secret(value.rpartition(" ")[2]) if value else None
+
+
+def secrets_in(headers: Mapping[str, str]) -> tuple[Secret, ...]:
+    """Give what a request with these headers carries that no error may repeat: the key, and what else may be one."""
+    key = key_in(headers)
+    others = {
+        value
+        for name, value in headers.items()
+        if len(value) >= _SHORTEST_SECRET and not name.lower().startswith(_PLAIN_HEADERS)
+    }
+    found = [Secret(str(value)) for value in sorted(others, key=len, reverse=True)]
+    return tuple(found) if key is None else (key, *found)
+
+
+def hidden_headers(headers: object) -> tuple[dict[str, str], str]:
+    """Give headers with values that do not show, or none and what is wrong with them."""
+    if not isinstance(headers, Mapping):
+        return {}, f"Headers must be a dict of names and texts, got {type(headers).__name__}."
+    for name, value in headers.items():
+        fine = all(isinstance(text, str) for text in (name, value)) and _HEADER_NAME.match(name)
+        if not fine or not value.isascii() or any(ch in value for ch in "\r\n\0"):
+            return {}, (
+                f"The header {name!r} cannot be sent (its value is not shown here): names are words, values are ASCII "
+                "text on one line."
+            )
+    return {name: HiddenText(value) for name, value in headers.items()}, ""
+
+
+def hide_secrets(settings: MutableMapping[str, Any], hide_key: Callable[[str], object] = HiddenText) -> None:
+    """Put the key and the headers among a class's settings into texts that do not show, before anything can show them.
+
+    What is wrong is taken out first: pydantic's own errors would print it, and so would a traceback that shows local
+    variables.
+
+    Args:
+        settings: What was given, by name; changed in place.
+        hide_key: Wraps the key.
+
+    Raises:
+        ConfigurationError: If the key is no string, or the headers cannot be sent.
+
+    """
+    wrong = ""
+    for name in _MISNAMED:
+        if settings.get(name):
+            settings[name] = HiddenText(settings[name])
+    if settings.get("default_headers") is not None:
+        settings["default_headers"], wrong = hidden_headers(settings["default_headers"])
+    key = settings.get("api_key")
+    if key is not None and not is_function(key):
+        for method in ("get_secret_value", "reveal"):
+            if not isinstance(key, type) and hasattr(key, method):
+                key = getattr(key, method)()
+        if isinstance(key, str):
+            settings["api_key"] = hide_key(key)
+        else:
+            settings["api_key"] = None
+            wrong = (
+                f"The api_key must be a string, got {type(key).__name__}. Pass api_key='...', or set KILOCODE_API_KEY."
+            )
+    key = None
+    if wrong:
+        raise ConfigurationError(wrong)
 
 
 def is_function(key: object) -> TypeGuard[Callable[[], str]]:

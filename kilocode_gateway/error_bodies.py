@@ -115,7 +115,7 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: bytes, cont
         context: What was asked, and the classes to raise.
 
     """
-    text = body.decode("utf-8", "replace").strip()
+    text = context.clean(body.decode("utf-8", "replace")).strip()
     if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
         return _redirect(status, headers, context)
     try:
@@ -288,9 +288,15 @@ def _why_not_found(report: Report) -> str:
     return "no_endpoint" if _NO_ENDPOINT.search(report.text) else "unknown"
 
 
+def _without_secrets(target: str) -> str:
+    """Give an address without what may be a secret: credentials, query and fragment."""
+    scheme, slashes, rest = re.split(r"[?#]", target, maxsplit=1)[0].partition("//")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+
+
 def _redirect(status: int, headers: Mapping[str, str], context: Context) -> KiloCodeError:
-    target = headers.get("location", "")
-    shown = target.split("?")[0] or "an address that it does not name"
+    shown = _without_secrets(headers.get("location", "")) or "an address that it does not name"
     return context.make(
         RedirectRefusedError,
         f"The address {context.url} answers with a redirect to {shown} (HTTP {status}). Redirects are not followed, "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import quote
 
 from kilocode_gateway.errors import (
     ERRORS,
@@ -28,6 +30,10 @@ from kilocode_gateway.policy import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from kilocode_gateway.config import Secret
+
+_Told = TypeVar("_Told")
 
 LASTING_CODES = frozenset({"no_free_models_available"})
 """The gateway's names for failures of its own that another try does not mend."""
@@ -63,8 +69,9 @@ class Context:
     """The classes to raise."""
     suggest: Callable[[str], list[str]] | None = None
     """Gives the nearest known model ids."""
-    reveal: Callable[[], str] | None = field(default=None, repr=False)
-    """Gives the key, so that an answer that repeats it is cleaned before it becomes an error."""
+    secrets: tuple[Secret, ...] = field(default=(), repr=False)
+    """The key and what else was sent that may be one, so that an answer that repeats it is cleaned before it becomes an
+    error."""
     limits: Mapping[str, float | None] | None = None
     """The time limits of each step, in seconds, by their names in the HTTP library."""
     deadline: Deadline = field(default_factory=Deadline)
@@ -76,11 +83,16 @@ class Context:
 
     def make(self, kind: type[KiloCodeError], message: str, **facts: Any) -> KiloCodeError:
         """Build an error of the table's class for `kind`."""
-        key = self.reveal() if self.reveal is not None else ""
-        if len(key) < _SHORTEST_KEY:
-            key = ""
-        message, facts = _clean(message, key), _clean(facts, key)
+        message, facts = self.clean(message), self.clean(_clean(facts, ""))
         return self.errors.get(kind, kind)(message, url=self.url or None, model=self.model, **facts)
+
+    def clean(self, told: _Told) -> _Told:
+        """Put asterisks where something secret stands in what was told; before a text is cut, or a part would stay."""
+        for secret in self.secrets:
+            if len(key := secret.reveal()) >= _SHORTEST_KEY:
+                for form in {key, json.dumps(key)[1:-1], quote(key), quote(key, safe="")}:
+                    told = _clean(told, form)
+        return told
 
 
 def _clean(value: Any, key: str, depth: int = 0) -> Any:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.answers import AsyncOpenAnswer, OpenAnswer, Watch, broken, failed, request_errors, too_late
 from kilocode_gateway.clients import shared_async_client, shared_client
-from kilocode_gateway.config import key_in
+from kilocode_gateway.config import key_in, secrets_in
 from kilocode_gateway.error_bodies import error_from_answer
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import ERRORS, ConfigurationError, ErrorTable, KiloCodeError
@@ -232,12 +232,11 @@ async def aget(
 
 def _get_call(config: GatewayConfig, path: str, seconds: float, errors: ErrorTable) -> Call:
     url, headers, limits = config.url(path), config.headers(), timeouts_of(seconds)
-    key = key_in(headers)
     context = Context(
         url=url,
-        authenticated=key is not None,
+        authenticated=key_in(headers) is not None,
         errors=errors,
-        reveal=key.reveal if key is not None else None,
+        secrets=secrets_in(headers),
         limits=limits,
         deadline=Deadline(total=seconds, name="timeout"),
     )

@@ -34,6 +34,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NO_EVENTS = (b"{", b"[", b"<")
 _EVENT_FIELDS = (b":", b"data", b"event", b"id", b"retry", b"\xef")
 _LAST_BYTES_SECONDS = 1.0
+_SHOWN = 200
+_ENOUGH = 20 * _SHOWN
 """How long the end of a body may take after the answer said that it is done."""
 
 
@@ -85,7 +87,7 @@ class AnswerDecoder:
                 self._json.append(data)
                 return
             data = (self._beginning + data).lstrip(_BLANKS)
-            self._beginning = data[:200]
+            self._beginning = data[:_ENOUGH]
             if any(start.startswith(data) for start in (_BYTE_ORDER_MARK, *_EVENT_FIELDS)):
                 # Nothing yet, or no more than a part of the mark or of a field's name.
                 return
@@ -102,7 +104,7 @@ class AnswerDecoder:
                         self._opened.context.deadline.first_token_came()
                     yield delta
         except NotJSONError as exc:
-            beginning = str(exc)
+            beginning = self._opened.context.clean(str(exc))[:_SHOWN]
         else:
             return
         raise self._error(
@@ -382,7 +384,7 @@ def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str,
 
 
 def _not_json(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> KiloCodeError:
-    preview = body[:200].decode("utf-8", "replace").strip()
+    preview = opened.context.clean(body[:_ENOUGH].decode("utf-8", "replace"))[:_SHOWN].strip()
     kind = opened.headers.get("content-type", "no content type")
     msg = (
         f"The answer from {opened.context.url} is not a JSON object ({kind}, {len(body):,} bytes): {preview!r}. "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import key_in
+from kilocode_gateway.config import hidden_headers, key_in, secrets_in
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,
@@ -90,6 +90,10 @@ class Transport:
         http_async_client: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        # Hidden or gone before anything is raised: a traceback that shows local variables shows no header.
+        headers, wrong = hidden_headers(headers or {})
+        if wrong:
+            raise ConfigurationError(wrong)
         if type(max_retries) is not int or max_retries < 0:
             msg = f"max_retries must be a whole number from 0, got {max_retries!r}."
             raise ConfigurationError(msg)
@@ -99,7 +103,7 @@ class Transport:
         self._policy = RetryPolicy(max_retries=max_retries)
         self._client = http_client
         self._async_client = http_async_client
-        self._headers = checked_headers(headers or {})
+        self._headers = checked_headers(headers)
         self._has_key = config.api_key is not None or key_in(self._headers) is not None
 
     def complete(self, body: Mapping[str, Any]) -> wire.Completion:
@@ -355,7 +359,6 @@ class Transport:
         url, path, body = self.config.url(request.path), request.path, request.body
         content = None
         headers = self.config.headers(request.options.headers(self._headers))
-        key = key_in(headers)
         if body is not None:
             shaped = body
             if model is not None:
@@ -368,7 +371,7 @@ class Transport:
         context = Context(
             url=url,
             model=model,
-            authenticated=key is not None,
+            authenticated=key_in(headers) is not None,
             errors=self.errors,
             requested=reference,
             about=_ABOUT.get(path, "chat"),
@@ -378,7 +381,7 @@ class Transport:
             deadline=request.deadline,
             failed=request.failed,
             may_fall_back=request.may_fall_back,
-            reveal=key.reveal if key is not None else None,
+            secrets=secrets_in(headers),
         )
         return Call(request.method, url, headers, content, self._timeouts, context)
 

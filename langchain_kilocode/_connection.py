@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
-from kilocode_gateway import errors, wire
-from kilocode_gateway.config import GatewayConfig, is_function
+from kilocode_gateway import config, errors, wire
+from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.transport import Transport
 from langchain_kilocode._settings import refuse_foreign_names
 from langchain_kilocode.errors import (
@@ -63,28 +72,23 @@ class Connected(Protocol):
     http_async_client: Any
 
 
-def hide_key(settings: MutableMapping[str, Any]) -> None:
-    """Put the key of these settings into a `SecretStr`, before anything can show it.
-
-    A key of a wrong type is taken out of them first: pydantic's own error would print it, and so would a traceback
-    that shows local variables.
+@told_to_langchain
+def hide_secrets(settings: MutableMapping[str, Any]) -> None:
+    """Put the key of these settings into a `SecretStr`, and hide the headers' values, before anything can show them.
 
     Raises:
-        ConfigurationError: If it is no string.
+        ConfigurationError: If the key is no string, or the headers cannot be sent.
 
     """
-    key = settings.get("api_key")
-    if key is None or isinstance(key, SecretStr) or is_function(key):
-        return
-    for method in ("get_secret_value", "reveal"):
-        if not isinstance(key, type) and hasattr(key, method):
-            key = getattr(key, method)()
-    if isinstance(key, str):
-        settings["api_key"] = SecretStr(key)
-        return
-    settings["api_key"], key = None, type(key).__name__
-    msg = f"The api_key must be a string, got {key}. Pass api_key='...', or set KILOCODE_API_KEY."
-    raise ConfigurationError(msg)
+    config.hide_secrets(settings, SecretStr)
+
+
+def _hidden(headers: Mapping[str, str]) -> dict[str, str]:
+    return config.hidden_headers(headers)[0]
+
+
+Headers = Annotated[Mapping[str, str], AfterValidator(_hidden)]
+"""Headers whose values do not show. What pydantic takes from them are plain texts."""
 
 
 def connection(model: Connected, memory: Memory) -> Transport:
@@ -109,11 +113,10 @@ def connection(model: Connected, memory: Memory) -> Transport:
     known = memory.connection
     if known is not None and known[0] == settings:
         return known[1]
-    config = GatewayConfig.resolve(
-        api_key=model.api_key, base_url=model.base_url, organization_id=model.organization_id, feature=model.feature
-    )
     transport = Transport(
-        config,
+        GatewayConfig.resolve(
+            api_key=model.api_key, base_url=model.base_url, organization_id=model.organization_id, feature=model.feature
+        ),
         timeout=model.request_timeout,
         max_retries=2 if model.max_retries is None else model.max_retries,
         errors=LANGCHAIN_ERRORS,
@@ -162,8 +165,8 @@ class Carried(_Model):
     else:
 
         def __init__(self, *args: Any, **settings: Any) -> None:
-            """Hide the key first: each further call on the way would show it in a traceback with local variables."""
-            hide_key(settings)
+            """Hide the secrets first: a traceback with local variables shows each further call on the way."""
+            hide_secrets(settings)
             try:
                 super().__init__(*args, **settings)
             except ValidationError as exc:
@@ -226,7 +229,7 @@ class OnGateway(Carried, BaseModel):
     """Seconds for each read, a pair (connect, read), an httpx `Timeout`, or None for no limit."""
     max_retries: int | None = 2
     """Attempts after the first, for errors that may pass."""
-    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    default_headers: Headers | None = Field(default=None, exclude=True, repr=False)
     """Further headers for each request. They may hold secrets, so they are neither shown nor serialized."""
     http_client: Any = Field(default=None, exclude=True, repr=False)
     """A client of httpx or httpx2 to use instead of the shared one. It is never closed here."""
@@ -239,7 +242,7 @@ class OnGateway(Carried, BaseModel):
     @classmethod
     def _check_names(cls, values: dict[str, Any]) -> Any:
         values = dict(values)
-        hide_key(values)
+        hide_secrets(values)
         cls._refuse_unknown_names(values)
         cls._check_values(values)
         return values
@@ -276,9 +279,9 @@ class OnGateway(Carried, BaseModel):
     def __setattr__(self, name: str, value: Any) -> None:
         # langchain-core keeps the serialized form of a language model.
         self.__dict__.pop("_serialized", None)
-        if name == "api_key":
+        if name in config.SECRETS:
             settings, value = {name: value}, None
-            hide_key(settings)
+            hide_secrets(settings)
             value = settings[name]
         self._check_values({name: value})
         super().__setattr__(self._by_alias().get(name, name), value)
@@ -293,7 +296,7 @@ class OnGateway(Carried, BaseModel):
         aliases = self._by_alias()
         changes = {aliases.get(name, name): value for name, value in (update or {}).items()}
         update = None  # it may hold the key, which no traceback should show
-        hide_key(changes)
+        hide_secrets(changes)
         self._refuse_unknown_names(changes)
         self._check_values(changes)
         return super().model_copy(update=changes, deep=deep)

@@ -11,8 +11,9 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from kilocode_gateway import __version__, wire
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.config import SECRETS
 from kilocode_gateway.options import CallOptions
-from langchain_kilocode._connection import Carried, Memory, hide_key
+from langchain_kilocode._connection import Carried, Headers, Memory, hide_secrets
 from langchain_kilocode._profile import to_profile
 from langchain_kilocode._settings import (
     NOT_HERE,
@@ -58,7 +59,7 @@ class GatewayChatModel(Carried, TracedChatModel):
     total_timeout: float | None = None
     """Seconds until the answer must be complete, counted from the call: retries, waits and all `fallback_models` share
     them."""
-    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    default_headers: Headers | None = Field(default=None, exclude=True, repr=False)
     """Further headers for each request. They may hold secrets, so they are neither shown nor serialized."""
     http_client: Any | None = Field(default=None, exclude=True, repr=False)
     """A client of httpx or httpx2 to use instead of the shared one. It is never closed here."""
@@ -114,7 +115,7 @@ class GatewayChatModel(Carried, TracedChatModel):
     def build_extra(cls, values: dict[str, Any]) -> Any:
         """Refuse what nothing knows, and keep request fields that are no fields of the class in `model_kwargs`."""
         values = dict(values)
-        hide_key(values)
+        hide_secrets(values)
         further = values.get("model_kwargs")
         if further is not None and not isinstance(further, Mapping):
             msg = f"model_kwargs must be a dict of request fields, got {type(further).__name__}."
@@ -200,9 +201,9 @@ class GatewayChatModel(Carried, TracedChatModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__.pop("_serialized", None)
-        if name == "api_key":
+        if name in SECRETS:
             settings, value = {name: value}, None
-            hide_key(settings)
+            hide_secrets(settings)
             value = settings[name]
         for changed, its in wire.with_consequences({_ALIASES.get(name, name): value}, self.__dict__).items():
             super().__setattr__(changed, its)
@@ -216,7 +217,7 @@ class GatewayChatModel(Carried, TracedChatModel):
         """
         changes = {_ALIASES.get(name, name): value for name, value in (update or {}).items()}
         update = None  # it may hold the key, which no traceback should show
-        hide_key(changes)
+        hide_secrets(changes)
         refuse_openai_settings(changes)
         refuse_foreign_names(changes, where=type(self).__name__)
         check_names(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Self, Unpack, cast
 
 from llama_index.core.base.llms.types import ChatMessage, LLMMetadata, MessageRole
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -12,6 +12,7 @@ from llama_index.llms.openai_like import OpenAILike
 
 from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.options import CallOptions
@@ -120,6 +121,7 @@ class GatewayLLM(Checked, OpenAILike):
     _link: Link = PrivateAttr()
 
     def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
+        hide_secrets(cast("dict[str, Any]", settings))
         # Not the base's constructor: it would look for OPENAI_* in the environment.
         self._settle(FunctionCallingLLM.__init__, {"model": model, **settings})
         self._client = self._aclient = self._http_client = self._async_http_client = None

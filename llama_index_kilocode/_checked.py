@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, ValidationError
 
 from kilocode_gateway import wire
+from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError
 from llama_index_kilocode._link import CLIENTS, LINKING, Link, given_key
 
@@ -46,15 +47,19 @@ class Checked(_Model):
         """
         given = self._read(given)
         link = Link.take(given)
+        hide_secrets(given)
         _validated(type(self).__name__, partial(make, self, **given), given)
+        hide_secrets(self.__dict__)  # what pydantic makes of a hidden text is a plain one
         self._link = link
         link.transport(cast("Linked", self))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_"):
             super().__setattr__(name, value)
-        else:
-            self._change({name: value})
+            return
+        changes, value = {name: value}, None
+        hide_secrets(changes)
+        self._change(changes)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Give a copy with some settings changed, each checked as in the constructor.
@@ -64,9 +69,11 @@ class Checked(_Model):
             ConfigurationError: If a value cannot be used.
 
         """
+        changes, update = dict(update or {}), None
+        hide_secrets(changes)
         copied = super().model_copy(deep=deep)
-        if update:
-            copied._change(update)  # noqa: SLF001 - of the same class
+        if changes:
+            copied._change(changes)  # noqa: SLF001 - of the same class
         return copied
 
     def _change(self, given: Mapping[str, Any]) -> None:
@@ -76,11 +83,13 @@ class Checked(_Model):
         changes = wire.with_consequences(changes, self.__dict__)
         if "api_key" in changes:
             changes["api_key"] = given_key({**self.__dict__, **changes})
+            hide_secrets(changes)
         before = {name: self.__dict__.get(name) for name in changes}
         try:
             for name, value in changes.items():
                 assign = partial(super().__setattr__, name, value)
                 _validated(type(self).__name__, assign, changes)
+            hide_secrets(self.__dict__)
             if not LINKING.isdisjoint(changes):
                 self._link.transport(cast("Linked", self))
         except ConfigurationError:

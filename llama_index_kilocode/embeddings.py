@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
+from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.models import parse_model_ref
@@ -152,6 +153,7 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
     _link: Link = PrivateAttr()
 
     def __init__(self, model_name: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeEmbeddingSettings]) -> None:
+        hide_secrets(cast("dict[str, Any]", settings))
         model = settings.pop("model", None)
         model = model_name if model is None else model
         if model_name not in (DEFAULT_MODEL, model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Never, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Never, TypedDict, Unpack, cast
 
 from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -12,6 +12,7 @@ from llama_index.core.llms.llm import LLM
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.options import CallOptions
@@ -204,6 +205,7 @@ class KiloCodeFIM(Checked, LLM):
     _link: Link = PrivateAttr()
 
     def __init__(self, model: str = USUAL_MODEL, **settings: Unpack[KiloCodeFIMSettings]) -> None:
+        hide_secrets(cast("dict[str, Any]", settings))
         self._settle(LLM.__init__, {"model": model, **settings})
 
     def _read(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ ARROWS: dict[str, set[str]] = {
     "wire": {"errors", "models"},
     "clients": {"errors", "loops"},
     "error_bodies": {"error_texts", "errors"},
-    "error_texts": {"errors", "policy"},
+    "error_texts": {"errors", "policy", "config"},
     "cache": {"errors"},
     "sse": {"errors"},
     "models": {"errors"},

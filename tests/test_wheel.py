@@ -13,6 +13,19 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("kilocode_gateway", "langchain_kilocode", "llama_index_kilocode")
+STRAY = (
+    "__pycache__",
+    ".pyc",
+    ".env",
+    ".pem",
+    ".key",
+    ".venv",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".hypothesis",
+    "benchmarks/",
+    ".git/",
+)
 NAMESPACE = ("llama_index/llms/kilocode", "llama_index/embeddings/kilocode")
 
 
@@ -41,6 +54,32 @@ def test_the_wheel_holds_the_packages_and_the_llama_index_names(wheel: zipfile.Z
     }
     expected |= {f"{folder}/{name}" for folder in NAMESPACE for name in ("__init__.py", "py.typed")}
     assert {name for name in wheel.namelist() if ".dist-info/" not in name} == expected
+
+
+def test_the_wheel_holds_no_stray_file(wheel: zipfile.ZipFile) -> None:
+    places = {name.split("/")[0] for name in wheel.namelist()}
+    info = next(place for place in places if place.endswith(".dist-info"))
+    assert places == {*PACKAGES, "llama_index", info}
+    assert {name.removeprefix(f"{info}/") for name in wheel.namelist() if name.startswith(info)} == {
+        *("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")
+    }
+    suffixes = {Path(name).suffix or Path(name).name for name in wheel.namelist() if not name.startswith(info)}
+    assert suffixes <= {".py", ".json", ".typed"}
+    assert not [name for name in wheel.namelist() if any(word in name for word in STRAY)]
+
+
+def test_the_source_distribution_holds_tracked_files_only(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    assert names - {"PKG-INFO"} <= set(tracked)
+    assert not [name for name in names if any(word in name for word in STRAY)]
+    assert {name.partition("/")[0] for name in names} == {
+        *(*PACKAGES, "namespace", "tests"),
+        *("CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml", ".gitignore"),
+    }
 
 
 def test_each_package_says_that_it_is_typed(wheel: zipfile.ZipFile) -> None:

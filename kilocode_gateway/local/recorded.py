@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-_SECRET_HEADERS = {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"}
+_SECRET_HEADER = re.compile(r"auth|cookie|credential|key|password|secret|token")
+"""What stands in the lower-case name of a header that holds a secret."""
 _SECRET = re.compile(r"(?i)(bearer\s+)[^\s\"',;]+|\b(sk-|eyJ)[\w.-]{6,}")
 _SHOWN = 200
 _SHORTEST_KEY = 6
@@ -54,7 +55,7 @@ class RecordedRequest:
 
     def __repr__(self) -> str:
         headers = {
-            name: "**********" if name in _SECRET_HEADERS else mask(value) for name, value in self.headers.items()
+            name: "**********" if _SECRET_HEADER.search(name) else mask(value) for name, value in self.headers.items()
         }
         body = mask(self.body[:_SHOWN].decode("utf-8", "replace")) + ("..." if len(self.body) > _SHOWN else "")
         if self.key and len(self.key) >= _SHORTEST_KEY:
