@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from kilocode_gateway import errors as core
+from kilocode_gateway.config import Secret
 from kilocode_gateway.local import Reply
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from tests.core.helpers import BODY, KEY, MODEL, transport_to
@@ -369,7 +370,7 @@ def test_a_body_that_is_nested_deeply_is_an_error_that_can_be_pickled_and_shows_
 
     for depth in (40, 480, 900):
         body = b'{"message":"No.","error":' + b"[" * depth + KEY.encode().join([b'"', b'"']) + b"]" * depth + b"}"
-        error = error_from_answer(400, {}, body, Context(reveal=lambda: key))
+        error = error_from_answer(400, {}, body, Context(secrets=(Secret(key),)))
         assert error.body["message"] == "No."  # type: ignore[index]
         assert repr(pickle.loads(pickle.dumps(error)).facts()) == repr(error.facts())
         assert not key or key not in repr(error.facts())

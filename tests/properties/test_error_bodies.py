@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from kilocode_gateway.config import Secret
 from kilocode_gateway.error_bodies import SAFE_HEADERS, error_from_answer, error_from_payload, retry_after
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import KiloCodeError
@@ -44,7 +45,7 @@ contexts = st.builds(
         requested="kilo/auto",
         about=about,
         authenticated=known,
-        reveal=lambda: KEY,
+        secrets=(Secret(KEY),),
         suggest=lambda name: [name] if known else [],
     ),
     st.sampled_from([None, "a/b"]),
