@@ -33,9 +33,9 @@ _BLANKS = b" \t\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NO_EVENTS = (b"{", b"[", b"<")
 _EVENT_FIELDS = (b":", b"data", b"event", b"id", b"retry", b"\xef")
+_ENOUGH = 4000
+"""How much of what is no answer is kept, so that a secret in it is masked before it is cut."""
 _LAST_BYTES_SECONDS = 1.0
-_SHOWN = 200
-_ENOUGH = 20 * _SHOWN
 """How long the end of a body may take after the answer said that it is done."""
 
 
@@ -45,18 +45,6 @@ class AnswerDecoder:
     The gateway sends events; some errors and some upstreams answer with one JSON object instead. The first byte that is
     no white space tells.
     """
-
-    __slots__ = (
-        "_awaits_first",
-        "_beginning",
-        "_events",
-        "_json",
-        "_opened",
-        "_requested",
-        "_trackers",
-        "answer",
-        "reader",
-    )
 
     def __init__(self, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> None:
         self.reader = wire.StreamReader()
@@ -82,19 +70,14 @@ class AnswerDecoder:
             KiloCodeError: If they carry an error, or are not what the protocol promises.
 
         """
+        if self._events is None and self._json is None:
+            data = self._begin(data)
+        elif len(self._beginning) < _ENOUGH:
+            self._beginning += data
+        if self._json is not None:
+            self._json.append(data)
         if self._events is None:
-            if self._json is not None:
-                self._json.append(data)
-                return
-            data = (self._beginning + data).lstrip(_BLANKS)
-            self._beginning = data[:_ENOUGH]
-            if any(start.startswith(data) for start in (_BYTE_ORDER_MARK, *_EVENT_FIELDS)):
-                # Nothing yet, or no more than a part of the mark or of a field's name.
-                return
-            if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
-                self._json = [data]
-                return
-            self._events = EventDecoder()
+            return
         try:
             for chunk in self._events.feed(data):
                 delta = self._read(chunk)
@@ -104,12 +87,22 @@ class AnswerDecoder:
                         self._opened.context.deadline.first_token_came()
                     yield delta
         except NotJSONError as exc:
-            beginning = self._opened.context.clean(str(exc))[:_SHOWN]
+            beginning = self._opened.context.clean(str(exc))[:200]
         else:
             return
         raise self._error(
             MalformedReplyError, f"An event of the stream from {self._opened.context.url} is not JSON: {beginning!r}."
         )
+
+    def _begin(self, data: bytes) -> bytes:
+        """Tell by the first bytes what comes, and give them all; a part of a byte order mark tells nothing yet."""
+        data = (self._beginning + data).lstrip(_BLANKS)
+        self._beginning = data[:_ENOUGH]
+        if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
+            self._json = []
+        elif not _BYTE_ORDER_MARK.startswith(data):
+            self._events = EventDecoder()
+        return data
 
     def end(self) -> Iterator[wire.Delta]:
         """Give what is left when the bytes have ended, and the closing piece; `answer` is then there, and counted.
@@ -158,13 +151,12 @@ class AnswerDecoder:
         return self.reader.read(chunk)
 
     def _incomplete(self) -> KiloCodeError:
-        url = self._opened.context.url
         if self._beginning and not self.reader.has_begun and not self._beginning.startswith(_EVENT_FIELDS):
             return _not_json(self._beginning, self._opened)
         done = " although it says that it is done" if self.said_done else ""
         return self._error(
             StreamInterruptedError,
-            f"The answer from {url} ended without a finish reason{done}, so it is not complete. "
+            f"The answer from {self._opened.context.url} ended without a finish reason{done}, so it is not complete. "
             "It is not sent again by itself: ask again if you want to.",
         )
 
@@ -384,7 +376,7 @@ def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str,
 
 
 def _not_json(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> KiloCodeError:
-    preview = opened.context.clean(body[:_ENOUGH].decode("utf-8", "replace"))[:_SHOWN].strip()
+    preview = opened.context.clean(body[:_ENOUGH].decode("utf-8", "replace"))[:200].strip()
     kind = opened.headers.get("content-type", "no content type")
     msg = (
         f"The answer from {opened.context.url} is not a JSON object ({kind}, {len(body):,} bytes): {preview!r}. "
@@ -442,8 +434,7 @@ def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model
     # A stream, although none was asked for.
     decoder = AnswerDecoder(opened, requested_model)
     try:
-        for _ in (*decoder.feed(body), *decoder.end()):
-            pass
+        _ = [*decoder.feed(body), *decoder.end()]
     finally:
         decoder.leave()
     return [decoder.answer] if decoder.answer is not None else []

@@ -31,7 +31,7 @@ from kilocode_gateway.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-REPLAY_KEYS = ("reasoning", "reasoning_content", "reasoning_details")
+REPLAY_KEYS: dict[str, type] = {"reasoning": str, "reasoning_content": str, "reasoning_details": list}
 """The fields of an assistant message that carry its reasoning back. Upstream, signed thinking must not be changed."""
 
 _ROLES = {
@@ -184,18 +184,23 @@ def _replay(thoughts: list[ThinkingBlock], extra: dict[str, Any]) -> dict[str, A
     """Give the reasoning fields of an assistant message, exactly as they came."""
     replay: dict[str, Any] = {}
     for block in thoughts:
-        known = {key: block.additional_information[key] for key in REPLAY_KEYS if block.additional_information.get(key)}
+        known = _reasoning_in(block.additional_information)
         if not known and block.content:
             known = {"reasoning": block.content}
         for key, value in known.items():
             replay[key] = replay[key] + value if key in replay else value
-    return replay or {key: extra[key] for key in REPLAY_KEYS if extra.get(key)}
+    return replay or _reasoning_in(extra)
+
+
+def _reasoning_in(fields: dict[str, Any]) -> dict[str, Any]:
+    """Give the reasoning fields; other services keep things of other forms under these names."""
+    return {key: value for key, kind in REPLAY_KEYS.items() if isinstance(value := fields.get(key), kind) and value}
 
 
 def _tool_call(block: ToolCallBlock, extra: dict[str, Any]) -> dict[str, Any]:
     arguments = _arguments_text(block)
     # The block has no room for what else came with a call, such as Gemini's signature: it stands beside.
-    beside = (call for call in extra.get("tool_calls") or () if isinstance(call, dict))
+    beside = (call for call in _listed(extra) if isinstance(call, dict))
     return {
         **next((call for call in beside if call.get("id") == block.tool_call_id), {}),
         "id": block.tool_call_id or "",
@@ -220,8 +225,14 @@ def _arguments_text(block: ToolCallBlock) -> str:
 
 def _legacy_calls(extra: dict[str, Any]) -> list[dict[str, Any]]:
     """Read calls from where LlamaIndex kept them before it had blocks: dicts, or objects of the openai package."""
-    calls = extra.get("tool_calls") or []
-    return [call if isinstance(call, dict) else call.model_dump(exclude_none=True) for call in calls]
+    calls = _listed(extra)
+    found = [call.model_dump(exclude_none=True) if hasattr(call, "model_dump") else call for call in calls]
+    return [call for call in found if isinstance(call, dict)]
+
+
+def _listed(extra: dict[str, Any]) -> list[Any]:
+    calls = extra.get("tool_calls")
+    return calls if isinstance(calls, list) else []
 
 
 def _parts(block: Any, role: str) -> list[dict[str, Any]]:

@@ -108,6 +108,18 @@ async def test_a_mark_before_an_answer_at_once_may_come_in_pieces(gateway: Local
     assert (await ask(transport_to(gateway), BODY)).text == "Hi."
 
 
+@pytest.mark.parametrize("split", [1, 100])
+@pytest.mark.parametrize(
+    ("body", "kind"), [("data: ", core.StreamInterruptedError), ("down", core.MalformedReplyError)]
+)
+async def test_what_a_stream_is_that_was_cut_is_told_by_more_than_its_first_byte(
+    gateway: LocalGateway, ask_streamed: Ask, body: str, kind: type[core.KiloCodeError], split: int
+) -> None:
+    gateway.script(Reply.raw(200, body, split=split, chunk_delay=0.002))
+    with pytest.raises(kind):
+        await ask_streamed(transport_to(gateway), BODY)
+
+
 @pytest.mark.parametrize("name", IN_STREAMS)
 async def test_what_does_no_harm_in_a_stream(gateway: LocalGateway, ask_streamed: Ask, name: str) -> None:
     gateway.script(rich(**IN_STREAMS[name]))

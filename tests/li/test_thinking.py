@@ -350,6 +350,23 @@ async def test_memory_of_agents(make_llm: Any, gateway: LocalGateway, shape: Any
     assert {name: sent[name] for name in REASONING if name in sent} == shape[1]
 
 
+@pytest.mark.parametrize("odd", [["I think."], {"text": "I think."}, 5, True], ids=repr)
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content", "tool_calls"])
+def test_what_other_makers_keep_under_these_names_spoils_no_request(
+    llm: KiloCode, gateway: LocalGateway, name: str, odd: Any
+) -> None:
+    ours = ThinkingBlock(content="I think.", additional_information={"reasoning_content": "I think."})
+    theirs = ThinkingBlock(content=None, additional_information={name: odd})
+    said = ChatMessage(role="assistant", blocks=[ours, theirs, TextBlock(text="Hi.")], additional_kwargs={name: odd})
+    gateway.script(Reply.text("Hello."))
+    llm.chat([said, ChatMessage(role="user", content="Hello")])
+    assert gateway.last_request.json["messages"][0] == {
+        "role": "assistant",
+        "content": "Hi.",
+        "reasoning_content": "I think.",
+    }
+
+
 def test_thoughts_of_other_makers_go_as_text(llm: KiloCode, gateway: LocalGateway) -> None:
     blocks = [ThinkingBlock(content="Hm, "), ThinkingBlock(content="yes."), TextBlock(text="Yes.")]
     llm.chat([ChatMessage(role="assistant", blocks=blocks), ChatMessage(role="user", content="Why?")])

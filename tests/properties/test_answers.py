@@ -19,7 +19,7 @@ from kilocode_gateway.wire.embeddings import read_vectors
 from kilocode_gateway.wire.reply import error_in
 from tests.properties.holding import holds
 from tests.properties.test_stream_bytes import opened
-from tests.properties.values import altered, json_of, objects_of, texts
+from tests.properties.values import altered, json_of, numbers, objects_of, texts
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn
@@ -181,7 +181,10 @@ def told(draw: DrawFn) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             deltas.append({form: [detail] if form == "reasoning_details" else part for form in forms})
         detail = {"type": "reasoning.text", "text": thought, "index": 0}
         if "reasoning_details" in forms and draw(st.booleans()):
-            deltas.append({"reasoning_details": [{"type": "reasoning.text", "signature": "U0lH", "index": 0}]})
+            # Some upstreams repeat the whole text beside its signature.
+            again = {"text": thought} if draw(st.booleans()) else {}
+            closing = {"type": "reasoning.text", "signature": "U0lH", "index": 0, **again}
+            deltas.append({"reasoning_details": [closing]})
             detail["signature"] = "U0lH"
         message.update({form: [detail] if form == "reasoning_details" else thought for form in forms})
     text = draw(texts)
@@ -217,7 +220,14 @@ def test_a_stream_says_what_the_same_answer_says_at_once(both: tuple[dict[str, A
 
 
 @holds(
-    200, usages=st.lists(altered(st.just(USAGE)) | json_of(st.sampled_from([*USAGE, "x"])), max_size=4), cost=json_of()
+    200,
+    usages=st.lists(
+        st.dictionaries(st.sampled_from(sorted(USAGE)), numbers)
+        | altered(st.just(USAGE))
+        | json_of(st.sampled_from([*USAGE, "x"])),
+        max_size=4,
+    ),
+    cost=json_of(),
 )
 def test_any_usage_is_counted(usages: list[Any], cost: Any) -> None:
     with track_usage() as spent:
@@ -233,12 +243,16 @@ def test_any_usage_is_counted(usages: list[Any], cost: Any) -> None:
     assert repr(spent)
 
 
+indexes = st.integers(0, 3) | numbers
+numbered = st.builds(
+    lambda given: {"data": [{"index": index, "embedding": [0.5]} for index in given]}, st.lists(indexes, max_size=4)
+)
 VECTORS = {"data": [{"index": 1, "embedding": [0.5, 1.0]}, {"index": 0, "embedding": "AACAPw=="}], "usage": USAGE}
 
 
 @holds(
     500,
-    reply=altered(st.just(VECTORS)) | objects_of(st.sampled_from(["data", "index", "embedding"])),
+    reply=altered(st.just(VECTORS)) | numbered | objects_of(st.sampled_from(["data", "index", "embedding"])),
     count=st.integers(0, 4),
 )
 def test_any_reply_holds_a_vector_for_each_text_or_none(reply: dict[str, Any], count: int) -> None:
@@ -249,6 +263,12 @@ def test_any_reply_holds_a_vector_for_each_text_or_none(reply: dict[str, Any], c
         assert str(exc)
     else:
         assert len(vectors) == count
+        told = [
+            row.get("index")
+            for row in reply.get("data", ())
+            if isinstance(row, dict) and isinstance(row.get("embedding"), list)
+        ]
+        assert all(index is None or index in range(count) for index in told if isinstance(index, int | float))
         assert all(isinstance(vector, list) and vector for vector in vectors)
     assert json.dumps(reply) == before
 

@@ -58,6 +58,7 @@ LISTED = {
     ],
     "aliases": {"embed": "acme/embed"},
 }
+sized = st.builds(lambda number: {"models": [{"id": "acme/embed", "dimension": number}]}, numbers)
 FIELDS = [*FULL, *FULL["pricing"], "data", "models"]
 PRICES = ("input", "output", "cache_read", "cache_write", "reasoning", "image", "request", "web_search")
 
@@ -67,7 +68,13 @@ ids = texts | st.sampled_from([" acme/large ", "kilocode/ x", *IDS.split()])
 entries = st.builds(lambda entry, id_: {**entry, "id": id_}, altered(st.just(FULL)), ids)
 prices = st.dictionaries(st.sampled_from(list(FULL["pricing"])), numbers | texts | numbers.map(lambda n: str(n)[:60]))
 priced = st.builds(lambda pricing: {**FULL, "pricing": pricing}, prices)
-rows = st.lists(entries | altered(st.just(FULL)) | priced | objects_of(st.sampled_from(FIELDS)) | json_of(), max_size=6)
+counted = st.builds(
+    lambda counts: {**FULL, **counts},
+    st.dictionaries(st.sampled_from(["context_length", "created", "preferredIndex", "max_completion_tokens"]), numbers),
+)
+rows = st.lists(
+    entries | counted | altered(st.just(FULL)) | priced | objects_of(st.sampled_from(FIELDS)) | json_of(), max_size=6
+)
 
 
 def _kept(listed: list[Any]) -> dict[str, Any]:
@@ -111,7 +118,7 @@ def test_any_json_is_a_list_or_no_list(whole: Any) -> None:
         assert _same({id_: json.loads(line) for id_, line in listing.lines.items()}, _kept(whole["data"]))
 
 
-@holds(500, entry=entries | priced, tokens=st.lists(st.integers(0, 10**12), min_size=4, max_size=4))
+@holds(500, entry=entries | priced | counted, tokens=st.lists(st.integers(0, 10**12), min_size=4, max_size=4))
 def test_every_fact_of_an_entry_can_be_read(entry: dict[str, Any], tokens: list[int]) -> None:
     if check_entry(entry) is None:
         return
@@ -173,7 +180,10 @@ def test_a_catalog_of_any_lines_stands(lines: dict[str, Any]) -> None:
 
 
 @holds(
-    200, payload=altered(st.just(LISTED), most=5) | json_of(), wanted=ids, dimensions=st.integers(-1, 5000) | numbers
+    200,
+    payload=altered(st.just(LISTED), most=5) | sized | json_of(),
+    wanted=ids,
+    dimensions=st.integers(-1, 5000) | numbers,
 )
 def test_a_list_of_embedding_models_is_read_entry_by_entry(payload: Any, wanted: str, dimensions: Any) -> None:
     models = _listed(payload, source="gateway")

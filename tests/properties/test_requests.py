@@ -246,7 +246,8 @@ FIM = ("suffix", "max_tokens", "min_tokens", "temperature", "stop")
 
 
 @holds(
-    prompt=texts | scalars, settings=st.dictionaries(st.sampled_from(FIM), texts | numbers | st.lists(texts) | scalars)
+    prompt=texts | scalars,
+    settings=st.dictionaries(st.sampled_from(FIM), st.integers(-3, 3000) | texts | numbers | st.lists(texts) | scalars),
 )
 def test_any_gap_is_asked_for_within_its_limits_or_refused(prompt: Any, settings: dict[str, Any]) -> None:
     before = copy.deepcopy(settings)

@@ -19,6 +19,8 @@ from tests.properties.holding import holds
 from tests.properties.values import cuts, damaged, json_of, split, texts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hypothesis.strategies import DrawFn
 
     from kilocode_gateway.wire import Completion
@@ -78,7 +80,7 @@ def layouts(draw: DrawFn, datas: list[str]) -> bytes:
 
 
 @holds(200, found=events, data=st.data(), cuts=cuts, escaped=st.booleans())
-def test_events_are_the_same_in_any_layout(found: list[Any], data: Any, cuts: list[int], escaped: bool) -> None:
+def test_events_are_the_same_in_any_layout(found: list[Any], data: Any, cuts: Sequence[int], escaped: bool) -> None:
     datas = [json.dumps(event, ensure_ascii=escaped) for event in found]
     if not escaped and any("\ud800" <= char <= "\udfff" for text in datas for char in text):
         datas = [json.dumps(event) for event in found]
@@ -142,7 +144,7 @@ def _event(payload: dict[str, Any]) -> bytes:
 
 
 @holds(stream=streams(), cuts=cuts)
-def test_a_whole_stream_is_a_whole_answer(stream: tuple[bytes, int, int, str], cuts: list[int]) -> None:
+def test_a_whole_stream_is_a_whole_answer(stream: tuple[bytes, int, int, str], cuts: Sequence[int]) -> None:
     body, _, _, text = stream
     handed, outcome = read(split(body, cuts))
     assert not isinstance(outcome, KiloCodeError)
@@ -152,7 +154,7 @@ def test_a_whole_stream_is_a_whole_answer(stream: tuple[bytes, int, int, str], c
 
 @holds(stream=streams(), place=st.integers(0, 10_000), cuts=cuts)
 def test_a_stream_that_was_cut_is_never_a_whole_answer(
-    stream: tuple[bytes, int, int, str], place: int, cuts: list[int]
+    stream: tuple[bytes, int, int, str], place: int, cuts: Sequence[int]
 ) -> None:
     body, _, end, text = stream
     place %= len(body)
@@ -168,7 +170,7 @@ def test_a_stream_that_was_cut_is_never_a_whole_answer(
 
 @holds(500, stream=streams(), data=st.data(), cuts=cuts)
 def test_damage_behind_the_text_leaves_the_text(
-    stream: tuple[bytes, int, int, str], data: Any, cuts: list[int]
+    stream: tuple[bytes, int, int, str], data: Any, cuts: Sequence[int]
 ) -> None:
     body, start, _, text = stream
     handed, outcome = read(split(data.draw(damaged(body, start)), cuts))
@@ -180,7 +182,7 @@ def test_damage_behind_the_text_leaves_the_text(
 
 @holds(500, stream=streams(), data=st.data(), cuts=cuts)
 def test_any_damage_ends_in_an_answer_or_in_one_error(
-    stream: tuple[bytes, int, int, str], data: Any, cuts: list[int]
+    stream: tuple[bytes, int, int, str], data: Any, cuts: Sequence[int]
 ) -> None:
     body = stream[0]
     for _ in range(data.draw(st.integers(1, 3))):
@@ -212,7 +214,7 @@ REPLY = {**HEAD, "choices": [{"index": 0, "message": {"content": "Hello"}, "fini
 
 
 @holds(text=texts, place=st.integers(0, 10_000), blanks=st.sampled_from([b"", b" \n", b"\xef\xbb\xbf"]), cuts=cuts)
-def test_an_answer_at_once_that_was_cut_is_an_error(text: str, place: int, blanks: bytes, cuts: list[int]) -> None:
+def test_an_answer_at_once_that_was_cut_is_an_error(text: str, place: int, blanks: bytes, cuts: Sequence[int]) -> None:
     choice = {"index": 0, "message": {"content": text}, "finish_reason": "stop"}
     whole = blanks + json.dumps({**HEAD, "choices": [choice]}).encode()
     assert read(split(whole, cuts))[1].text == read_body(whole, opened(), "a/asked")[0].text == text
@@ -223,7 +225,7 @@ def test_an_answer_at_once_that_was_cut_is_an_error(text: str, place: int, blank
 
 
 @holds(data=st.data(), cuts=cuts)
-def test_a_damaged_answer_at_once_is_an_answer_or_an_error(data: Any, cuts: list[int]) -> None:
+def test_a_damaged_answer_at_once_is_an_answer_or_an_error(data: Any, cuts: Sequence[int]) -> None:
     body = data.draw(damaged(json.dumps(REPLY).encode()))
     read(split(body, cuts))
     with contextlib.suppress(KiloCodeError):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hypothesis.strategies import DrawFn, SearchStrategy
 
 HALF = "\ud83d"
@@ -22,7 +24,25 @@ texts: SearchStrategy[str] = st.text(max_size=12) | st.sampled_from(
 numbers: SearchStrategy[Any] = (
     st.integers(-3, 300)
     | st.floats(allow_nan=True, allow_infinity=True)
-    | st.sampled_from([0, -1, 2**31, 2**63, 10**30, -(10**30), 10**400, int("9" * 4300), 0.5, -0.0, 1e308, 1e-320])
+    | st.sampled_from(
+        [
+            0,
+            -1,
+            2**31,
+            2**63,
+            10**30,
+            -(10**30),
+            10**400,
+            int("9" * 4300),
+            0.5,
+            2.5,
+            float("nan"),
+            float("inf"),
+            -0.0,
+            1e308,
+            1e-320,
+        ]
+    )
 )
 """Any number that JSON can bring, up to the longest that Python reads."""
 
@@ -108,11 +128,11 @@ def damaged(draw: DrawFn, whole: bytes, first: int = 0, last: int | None = None)
             return before
 
 
-def split(data: bytes, cuts: list[int]) -> list[bytes]:
+def split(data: bytes, cuts: Sequence[int]) -> list[bytes]:
     """Cut the bytes at these places, wherever they are inside."""
     marks = sorted({0, *(cut % (len(data) + 1) for cut in cuts), len(data)})
     return [data[start:end] for start, end in itertools.pairwise(marks)]
 
 
-cuts: SearchStrategy[list[int]] = st.lists(st.integers(0, 5000), max_size=8) | st.just(list(range(5000)))
+cuts: SearchStrategy[Sequence[int]] = st.lists(st.integers(0, 5000), max_size=8) | st.just(range(5000))
 """Where bytes are cut, a few places or all of them."""
