@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from llama_index.core.bridge.pydantic_core import pydantic_core
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools.types import AsyncBaseTool, ToolMetadata
 
+from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.loops import Unlisted
 from kilocode_gateway.wire import schemas
 from kilocode_gateway.wire.json_text import arguments_in
@@ -51,7 +53,7 @@ class ToolCalling(StructuredOutput):
             user_msg = ChatMessage(role=MessageRole.USER, content=user_msg)
         if user_msg is not None:
             messages.append(user_msg)
-        offered = (tool.metadata for tool in tools if not isinstance(tool, _NotCalled))
+        offered = (tool.metadata for tool in _checked(tools) if not isinstance(tool, _NotCalled))
         specs = [metadata.to_openai_tool(skip_length_check=True) for metadata in offered]
         if self.strict if strict is None else strict:
             specs = [_strict(spec) for spec in specs]
@@ -203,6 +205,18 @@ def _tool_choice(choice: str | dict[str, Any] | None, *, required: bool) -> str 
     if isinstance(choice, str) and choice not in _CHOICES:
         return {"type": "function", "function": {"name": choice}}
     return choice
+
+
+def _checked(tools: Any) -> Iterable[BaseTool]:
+    """Give the tools back, once each is one."""
+    given = tools if isinstance(tools, Iterable) and not isinstance(tools, str) else [tools]
+    for tool in given:
+        if not hasattr(tool, "metadata"):
+            raise ConfigurationError(
+                "tools must be a list of LlamaIndex's tools, such as [FunctionTool.from_defaults(function)], got "
+                f"{tool!r}."
+            )
+    return given
 
 
 def _strict(spec: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.tools import FunctionTool
 
+from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.local import Reply
 
 if TYPE_CHECKING:
@@ -161,6 +162,14 @@ async def chat_with_tools(way: str, llm: KiloCode, tools: list[Any]) -> ChatResp
 
 
 WAYS = ["chat_with_tools", "achat_with_tools", "stream_chat_with_tools", "astream_chat_with_tools"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("tools", [None, "add", [len], 5])
+async def test_what_is_no_tool_is_named(llm: KiloCode, gateway: LocalGateway, way: str, tools: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"FunctionTool.from_defaults\(function\).*got"):
+        await chat_with_tools(way, llm, tools)
+    assert gateway.chat_requests == []
 
 
 @pytest.mark.parametrize("way", WAYS)
