@@ -242,13 +242,19 @@ def test_any_timeout_is_read_or_refused(timeout: Any) -> None:
         assert all(seconds is None or 0 < seconds < 1e9 for seconds in limits.values())
 
 
-FIM = ("suffix", "max_tokens", "min_tokens", "temperature", "stop")
-
-
-@holds(
-    prompt=texts | scalars,
-    settings=st.dictionaries(st.sampled_from(FIM), st.integers(-3, 3000) | texts | numbers | st.lists(texts) | scalars),
+gaps = st.fixed_dictionaries(
+    {},
+    optional={
+        "suffix": texts | scalars,
+        "max_tokens": st.integers(-3, 3000) | scalars,
+        "min_tokens": st.integers(-3, 3000) | scalars,
+        "temperature": numbers | scalars,
+        "stop": st.lists(texts, max_size=2) | texts | scalars,
+    },
 )
+
+
+@holds(prompt=texts | scalars, settings=gaps)
 def test_any_gap_is_asked_for_within_its_limits_or_refused(prompt: Any, settings: dict[str, Any]) -> None:
     before = copy.deepcopy(settings)
     try:
