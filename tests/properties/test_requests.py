@@ -68,7 +68,8 @@ SPECIAL: dict[str, SearchStrategy[Any]] = {
     "max_completion_tokens": st.integers(1, 9) | st.none(),
     "stop": texts | st.lists(texts, max_size=2) | st.none(),
     "tools": st.lists(tools, max_size=2) | st.none(),
-    "reasoning": st.none() | st.dictionaries(st.sampled_from(["effort", "max_tokens", "exclude"]), scalars, max_size=3),
+    "reasoning": st.none()
+    | st.dictionaries(st.sampled_from(["effort", "max_tokens", "exclude"]), st.none() | scalars, max_size=2),
     "reasoning_effort": st.sampled_from([None, "none", "off", "low", "high"]),
     "stream": st.booleans(),
     "stream_options": st.none() | st.dictionaries(st.sampled_from(["include_usage", "x"]), scalars, max_size=2),
@@ -218,7 +219,10 @@ def test_any_names_are_settings_or_refused(names: list[str], known: list[str]) -
         assert nearest_name(name, known) in (None, *known)
 
 
-@holds(settings=st.dictionaries(st.sampled_from([*OPTIONS, "temperature"]), json_of(leaves=3) | numbers))
+limits = st.dictionaries(st.sampled_from(["total_timeout", "first_token_timeout"]), numbers)
+
+
+@holds(settings=limits | st.dictionaries(st.sampled_from([*OPTIONS, "temperature"]), json_of(leaves=3) | numbers))
 def test_any_options_are_read_or_refused(settings: dict[str, Any]) -> None:
     try:
         options = CallOptions.read(settings)
