@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+_MOST = 10**18
+"""What nothing here counts up to: Python could not write sums of far larger numbers."""
 _MOST_USD = 10**9
 """What no answer costs: a larger number is none, and would not fit into sums."""
 
@@ -83,8 +85,8 @@ def as_str(value: object) -> str:
 def as_int(value: object) -> int | None:
     """Give a whole number; None for anything else."""
     if isinstance(value, float):
-        return int(value) if math.isfinite(value) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+        value = int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST else None
 
 
 def as_money(value: object) -> Decimal | None:

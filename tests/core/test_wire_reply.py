@@ -125,6 +125,13 @@ def test_the_first_finish_reason_stays_and_the_last_usage_counts() -> None:
     assert reader.last().finish_reason == "length"
 
 
+@pytest.mark.parametrize("count", [int("9" * 4300), -(10**400), 1e300, float("inf"), True, "5"], ids=range(6))
+def test_a_count_that_is_none_can_be_added_up_and_shown(count: object) -> None:
+    used = Usage.read({"prompt_tokens": count, "completion_tokens": 4, "total_tokens": count})
+    assert used is not None
+    assert (used.input_tokens, used.output_tokens, used.total_tokens) == (0, 4, 4)
+
+
 @pytest.mark.parametrize("native", [["end"], {"reason": "end"}, 5, None, ""], ids=repr)
 def test_a_native_finish_reason_is_a_text_or_absent(native: object) -> None:
     choice = {"index": 0, "finish_reason": "stop", "native_finish_reason": native}

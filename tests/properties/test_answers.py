@@ -263,11 +263,9 @@ def test_any_reply_holds_a_vector_for_each_text_or_none(reply: dict[str, Any], c
         assert str(exc)
     else:
         assert len(vectors) == count
-        told = [
-            row.get("index")
-            for row in reply.get("data", ())
-            if isinstance(row, dict) and isinstance(row.get("embedding"), list)
-        ]
+        rows = reply["data"] if isinstance(reply.get("data"), list) else []
+        used = [row for row in rows if isinstance(row, dict) and row.get("embedding")]
+        told = [row.get("index") for row in used if isinstance(row["embedding"], list)]
         assert all(index is None or index in range(count) for index in told if isinstance(index, int | float))
         assert all(isinstance(vector, list) and vector for vector in vectors)
     assert json.dumps(reply) == before

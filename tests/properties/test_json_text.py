@@ -38,6 +38,26 @@ def test_an_object_is_found_in_prose_and_fences(
     assert json_in(text) == text
 
 
+said = st.dictionaries(prose, prose | st.sampled_from(["a\n```json\n{}\n```\nb", "\n", "{}"]), min_size=1, max_size=3)
+
+
+@holds(value=said, before=prose, after=prose)
+def test_an_object_with_plain_line_breaks_in_its_texts_is_found(value: dict[str, str], before: str, after: str) -> None:
+    text = json.dumps(value)
+    if "\\\\" not in text:
+        # As models write it.
+        text = text.replace("\\n", "\n")
+    assert json_in(text) == text
+    assert json_in(f"{before} {text} {after}") == text or "```" in text
+
+
+@holds(one=said, other=said, between=prose)
+def test_of_two_objects_neither_is_chosen(one: dict[str, str], other: dict[str, str], between: str) -> None:
+    first, second = json.dumps(one), json.dumps(other)
+    text = f"Either {first} {between} or {second}."
+    assert json_in(text) == (text if first != second else first)
+
+
 @holds(value=objects_of(texts), before=prose, place=st.integers(0, 10_000))
 def test_of_a_growing_answer_comes_what_is_there(value: dict[str, Any], before: str, place: int) -> None:
     text = json.dumps(value)

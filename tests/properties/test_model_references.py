@@ -17,7 +17,9 @@ from tests.properties.values import scalars, texts
 segments = st.sampled_from(
     ["kilo", "kilocode", "kilo-auto", "auto", "free", "KILO", "a", "b:free", "", " ", "\t", "~x"]
 )
-references = st.lists(segments, max_size=6).map("/".join) | texts
+prefixes = st.lists(st.sampled_from(["kilo/", "kilocode/", " "]), max_size=3).map("".join)
+prefixed = st.builds("{}{}/{}".format, prefixes, segments, segments)
+references = st.lists(segments, max_size=6).map("/".join) | prefixed | texts
 
 
 @holds(reference=references | scalars)

@@ -68,7 +68,8 @@ SPECIAL: dict[str, SearchStrategy[Any]] = {
     "max_completion_tokens": st.integers(1, 9) | st.none(),
     "stop": texts | st.lists(texts, max_size=2) | st.none(),
     "tools": st.lists(tools, max_size=2) | st.none(),
-    "reasoning": st.none() | st.dictionaries(st.sampled_from(["effort", "max_tokens", "exclude"]), scalars, max_size=3),
+    "reasoning": st.none()
+    | st.dictionaries(st.sampled_from(["effort", "max_tokens", "exclude"]), st.none() | scalars, max_size=2),
     "reasoning_effort": st.sampled_from([None, "none", "off", "low", "high"]),
     "stream": st.booleans(),
     "stream_options": st.none() | st.dictionaries(st.sampled_from(["include_usage", "x"]), scalars, max_size=2),
@@ -218,7 +219,10 @@ def test_any_names_are_settings_or_refused(names: list[str], known: list[str]) -
         assert nearest_name(name, known) in (None, *known)
 
 
-@holds(settings=st.dictionaries(st.sampled_from([*OPTIONS, "temperature"]), json_of(leaves=3) | numbers))
+limits = st.dictionaries(st.sampled_from(["total_timeout", "first_token_timeout"]), numbers)
+
+
+@holds(settings=limits | st.dictionaries(st.sampled_from([*OPTIONS, "temperature"]), json_of(leaves=3) | numbers))
 def test_any_options_are_read_or_refused(settings: dict[str, Any]) -> None:
     try:
         options = CallOptions.read(settings)
@@ -242,13 +246,19 @@ def test_any_timeout_is_read_or_refused(timeout: Any) -> None:
         assert all(seconds is None or 0 < seconds < 1e9 for seconds in limits.values())
 
 
-FIM = ("suffix", "max_tokens", "min_tokens", "temperature", "stop")
-
-
-@holds(
-    prompt=texts | scalars,
-    settings=st.dictionaries(st.sampled_from(FIM), st.integers(-3, 3000) | texts | numbers | st.lists(texts) | scalars),
+gaps = st.fixed_dictionaries(
+    {},
+    optional={
+        "suffix": texts | scalars,
+        "max_tokens": st.integers(-3, 3000) | scalars,
+        "min_tokens": st.integers(-3, 3000) | scalars,
+        "temperature": numbers | scalars,
+        "stop": st.lists(texts, max_size=2) | texts | scalars,
+    },
 )
+
+
+@holds(prompt=texts | scalars, settings=gaps)
 def test_any_gap_is_asked_for_within_its_limits_or_refused(prompt: Any, settings: dict[str, Any]) -> None:
     before = copy.deepcopy(settings)
     try:
