@@ -274,7 +274,12 @@ def test_a_closed_output_is_no_traceback(here: LocalGateway) -> None:
 def test_an_interrupt_is_clean(here: LocalGateway) -> None:
     here.script(Reply.ordinary(delay=20), path="models")
     process = subprocess.Popen(
-        [sys.executable, "-m", "kilocode_gateway", "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "kilocode_gateway", "models"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # In the background of a shell without job control interrupts are ignored, by all that is started there.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 20
     while not here.requests and time.monotonic() < end:

@@ -54,7 +54,7 @@ OF_ALL: list[tuple[dict[str, Any], str]] = [
     ({"api_base": "nonsense"}, r"http\(s\) URL.* as in 'https"),
     ({"api_key": "one\ntwo"}, "line break"),
     ({"api_key": ["one"]}, "api_key must be a string, got list"),
-    ({"default_headers": {"a": 3}}, "default_headers must be a dict of strings"),
+    ({"default_headers": {"a": 3}}, "header 'a' cannot be sent"),
     ({"model": ""}, "A model must be named by a string"),
     ({"model": 3}, "model.* got 3"),
 ]
