@@ -279,7 +279,7 @@ def test_an_interrupt_is_clean(here: LocalGateway) -> None:
         stderr=subprocess.PIPE,
         text=True,
         # In the background of a shell without job control interrupts are ignored, by all that is started there.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it takes no lock
     )
     end = time.monotonic() + 20
     while not here.requests and time.monotonic() < end:
