@@ -13,6 +13,7 @@ from kilocode_gateway import answers
 from kilocode_gateway import errors as core
 from kilocode_gateway.local import Reply
 from tests.core.helpers import BODY, MODEL, STREAMED, WAYS, transport_to
+from tests.faults import faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,35 +65,17 @@ async def _outcome(ask: Ask, transport: Transport) -> Completion | core.KiloCode
 
 
 HARMLESS: dict[str, dict[str, Any]] = {
-    "every byte by itself": {"split": 1},
-    "every byte by itself, CRLF": {"split": 1, "newline": "\r\n"},
-    "every byte by itself, CR": {"split": 1, "newline": "\r"},
-    "seven bytes at a time": {"split": 7},
-    "each event by itself": {"split": "event"},
-    "CRLF": {"newline": "\r\n"},
-    "white space first": {"prefix": b"\n \r\n\t" * 50},
-    "a byte order mark first": {"prefix": b"\xef\xbb\xbf"},
-    "a wrong content type": {"content_type": "text/plain"},
-    "a content type of nonsense": {"content_type": "x"},
-    "the other content type": {"content_type": "text/html; charset=latin-1"},
-    "gzip": {"gzip": True},
-    "the end told by closing": {"transfer": "close"},
-    "chunked": {"transfer": "chunked"},
+    **faults.HARMLESS,
     "a length": {"transfer": "length"},
     "closing after it": {"close": True},
     "slowly": {"chunk_delay": 0.001},
-    "late": {"delay": 0.05},
 }
 IN_STREAMS: dict[str, dict[str, Any]] = {
-    "comments between": {"garbage": b": KILO PROCESSING\n\n"},
+    **faults.HARMLESS_IN_STREAMS,
     "empty comments between": {"garbage": b":\n\n" * 3},
     "100,000 empty comments first": {"prefix": b":\n\n" * 100_000},
-    "event lines between": {"garbage": b"event: message\nid: 5\nretry: 3\n\n"},
-    "blank lines between": {"garbage": b"\n\n\n"},
     "empty data between": {"garbage": b"data:\n\n"},
-    "garbage lines between": {"garbage": b"\x00\xff garbage\n\n"},
     "garbage first": {"prefix": b"upstream: ready\n\n"},
-    "stalled shorter than the limit": {"stall_after": len(": KILO PROCESSING\n\n"), "stall": 0.1, "keep_alive": 0.02},
 }
 
 
