@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from kilocode_gateway import __version__
 from kilocode_gateway.__main__ import main
 from kilocode_gateway.local import LocalGateway, Reply
 from tests.core.catalogs import FAMILY, MODELS, discover, fetches
+from tests.core.helpers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,17 +273,11 @@ def test_a_closed_output_is_no_traceback(here: LocalGateway) -> None:
 @posix
 def test_an_interrupt_is_clean(here: LocalGateway) -> None:
     here.script(Reply.ordinary(delay=20), path="models")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kilocode_gateway", "models"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # In the background of a shell without job control interrupts are ignored, by all that is started there.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - it takes no lock
-    )
-    end = time.monotonic() + 20
-    while not here.requests and time.monotonic() < end:
-        time.sleep(0.02)
+    # In the background of a shell interrupts are ignored by all that is started there.
+    heed = "import signal as s; s.signal(s.SIGINT, s.default_int_handler)"
+    code = f"{heed}; from kilocode_gateway.__main__ import main; exit(main(['models']))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert eventually(lambda: bool(here.requests), 20)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
