@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import importlib.metadata
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tests.faults.asking import Subject
 
-# Module -> what must be installed for it.
-FRAMEWORKS = {"lc": "langchain_openai", "li": "llama_index", "catalog": "kilocode_gateway"}
+# Module -> the distribution that must be installed for it. Our own wheel brings a folder `llama_index` everywhere.
+FRAMEWORKS = {"lc": "langchain-openai", "li": "llama-index-core", "catalog": "kilocode-gateway"}
 
 
 def installed() -> list[str]:
     """Name the modules whose askers can be run here."""
-    return [name for name, needs in FRAMEWORKS.items() if importlib.util.find_spec(needs)]
+    found = []
+    for name, needs in FRAMEWORKS.items():
+        with suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(needs)
+            found.append(name)
+    return found
 
 
 def subjects(framework: str) -> list[Subject]:
