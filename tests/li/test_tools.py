@@ -138,11 +138,11 @@ async def test_one_call_only_unless_parallel_ones_are_allowed(
 
 BROKEN = [
     "not JSON",
-    '{"path": "/tmp/fi',
-    '{"path": "/tmp/file", "mo',
-    '{"path": "/tmp/file"',
+    '{"path": "notes.t',
+    '{"path": "notes.txt", "mo',
+    '{"path": "notes.txt"',
     "[1, 2]",
-    '"/tmp/file"',
+    '"notes.txt"',
     "[" * 9_999,
 ]
 
@@ -231,10 +231,10 @@ class Shelf:
     ("finish_reason", "arguments"),
     [
         ("length", ""),
-        ("length", '{"path": "/tmp/fi'),
-        ("length", '{"path": "/tmp/file", "mo'),
-        ("tool_calls", '{"path": "/tmp/fi'),
-        ("tool_calls", "path is /tmp/file"),
+        ("length", '{"path": "notes.t'),
+        ("length", '{"path": "notes.txt", "mo'),
+        ("tool_calls", '{"path": "notes.t'),
+        ("tool_calls", "path is notes.txt"),
     ],
 )
 async def test_no_agent_runs_a_tool_with_half_its_arguments(  # noqa: PLR0917
@@ -243,12 +243,12 @@ async def test_no_agent_runs_a_tool_with_half_its_arguments(  # noqa: PLR0917
     shelf = Shelf()
     gateway.script(
         called(arguments, finish_reason=finish_reason, name=name),
-        called('{"path": "/tmp/file"}', name="remove"),
+        called('{"path": "notes.txt"}', name="remove"),
         Reply.text("It is gone."),
     )
     agent = FunctionAgent(tools=[*shelf.tools()], llm=llm, streaming=streaming)
     assert str(await agent.run("Remove the file.")) == "It is gone."
-    assert shelf.removed == [("/tmp/file",)]
+    assert shelf.removed == [("notes.txt",)]
     _, first, told, *_ = gateway.chat_requests[-1].json["messages"]
     assert first["tool_calls"][0]["function"]["arguments"] == (arguments or "{}")
     assert (told["role"], told["tool_call_id"]) == ("tool", "c1")
@@ -260,7 +260,7 @@ async def test_predict_and_call_calls_nothing_with_half_its_arguments(
     llm: KiloCode, gateway: LocalGateway, is_async: bool
 ) -> None:
     shelf = Shelf()
-    gateway.script(called('{"path": "/tmp/fi', finish_reason="length"), called('{"path": "/tmp/file"}'))
+    gateway.script(called('{"path": "notes.t', finish_reason="length"), called('{"path": "notes.txt"}'))
     for said in ("Encountered error: The tool was remove (not called: ", "gone"):
         if is_async:
             answer = await llm.apredict_and_call(shelf.tools(), user_msg="Remove it.")
@@ -269,7 +269,7 @@ async def test_predict_and_call_calls_nothing_with_half_its_arguments(
         assert str(answer).startswith(said)
         offered = [tool["function"]["name"] for tool in gateway.chat_requests[-1].json["tools"]]
         assert offered == ["remove", "anything"]
-    assert shelf.removed == [("/tmp/file",)]
+    assert shelf.removed == [("notes.txt",)]
 
 
 def test_a_growing_call_shows_what_has_come(llm: KiloCode, gateway: LocalGateway) -> None:
