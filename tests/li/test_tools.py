@@ -136,6 +136,16 @@ async def test_one_call_only_unless_parallel_ones_are_allowed(
             assert [call["id"] for call in response.message.additional_kwargs["tool_calls"]] == expected
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_late_name_is_known_while_the_call_grows(llm: KiloCode, gateway: LocalGateway, is_async: bool) -> None:
+    gateway.script(stream([[piece(0, "c1", arguments="")], [piece(0, name="add")], [piece(0, arguments='{"a": 1}')]]))
+    responses = await collect(llm, is_async=is_async)
+    grown = [response for response in responses if response.message.additional_kwargs.get("tool_calls")]
+    told = [response.message.additional_kwargs["tool_calls"][0]["function"]["name"] for response in grown]
+    assert told == ["", "add", "add", "add"]
+    assert [block.tool_name for response in grown for block in response.message.blocks] == told
+
+
 BROKEN = [
     "not JSON",
     '{"path": "notes.t',
