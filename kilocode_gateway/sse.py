@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DATA = b"data: {"
-_ENOUGH = 4000
+PREVIEW_BYTES = 4000
 """Bytes of what is no JSON that are passed on: more than is shown, as a secret in it is hidden before it is cut."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -105,5 +105,5 @@ def _object(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise NotJSONError(data[:_ENOUGH].decode("utf-8", "replace"))
+        raise NotJSONError(data[:PREVIEW_BYTES].decode("utf-8", "replace"))
     return found

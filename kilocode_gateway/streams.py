@@ -16,7 +16,7 @@ from kilocode_gateway import usage, wire
 from kilocode_gateway.error_bodies import error_from_payload
 from kilocode_gateway.errors import KiloCodeError, MalformedReplyError, StreamInterruptedError
 from kilocode_gateway.loops import Unlisted
-from kilocode_gateway.sse import EventDecoder, NotJSONError
+from kilocode_gateway.sse import PREVIEW_BYTES, EventDecoder, NotJSONError
 from kilocode_gateway.wire.reply import error_in
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ _BLANKS = b" \t\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NO_EVENTS = (b"{", b"[", b"<")
 _EVENT_FIELDS = (b":", b"data", b"event", b"id", b"retry", b"\xef")
-_ENOUGH = 4000
-"""How much of what is no answer is kept, so that a secret in it is masked before it is cut."""
 _LAST_BYTES_SECONDS = 1.0
 """How long the end of a body may take after the answer said that it is done."""
 
@@ -72,7 +70,7 @@ class AnswerDecoder:
         """
         if self._events is None and self._json is None:
             data = self._begin(data)
-        elif len(self._beginning) < _ENOUGH:
+        elif len(self._beginning) < PREVIEW_BYTES:
             self._beginning += data
         if self._json is not None:
             self._json.append(data)
@@ -97,7 +95,7 @@ class AnswerDecoder:
     def _begin(self, data: bytes) -> bytes:
         """Tell by the first bytes what comes, and give them all; a part of a byte order mark tells nothing yet."""
         data = (self._beginning + data).lstrip(_BLANKS)
-        self._beginning = data[:_ENOUGH]
+        self._beginning = data[:PREVIEW_BYTES]
         if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
             self._json = []
         elif not _BYTE_ORDER_MARK.startswith(data):
@@ -152,7 +150,8 @@ class AnswerDecoder:
 
     def _incomplete(self) -> KiloCodeError:
         if self._beginning and not self.reader.has_begun and not self._beginning.startswith(_EVENT_FIELDS):
-            return _not_json(self._beginning, self._opened)
+            more = " and more" if len(self._beginning) >= PREVIEW_BYTES else ""
+            return _not_json(self._beginning, self._opened, more)
         done = " although it says that it is done" if self.said_done else ""
         return self._error(
             StreamInterruptedError,
@@ -375,11 +374,11 @@ def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str,
     return payload
 
 
-def _not_json(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> KiloCodeError:
-    preview = opened.context.clean(body[:_ENOUGH].decode("utf-8", "replace"))[:200].strip()
+def _not_json(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, more: str = "") -> KiloCodeError:
+    preview = opened.context.clean(body[:PREVIEW_BYTES].decode("utf-8", "replace"))[:200].strip()
     kind = opened.headers.get("content-type", "no content type")
     msg = (
-        f"The answer from {opened.context.url} is not a JSON object ({kind}, {len(body):,} bytes): {preview!r}. "
+        f"The answer from {opened.context.url} is not a JSON object ({kind}, {len(body):,} bytes{more}): {preview!r}. "
         "It may have been cut, or the base URL may lead to something that is not the gateway."
     )
     return opened.context.make(MalformedReplyError, msg, status=opened.status, body=preview)

@@ -423,3 +423,12 @@ async def test_the_line_ends_inside_the_head(gateway: LocalGateway, ask: Ask, dr
     with pytest.raises(core.ConnectionFailedError):
         await ask(transport_to(gateway, max_retries=1), BODY)
     assert len(gateway.requests) == 2
+
+
+@pytest.mark.parametrize(("size", "said"), [(50, "50 bytes"), (9_000, r"[\d,]+ bytes and more")])
+async def test_a_text_instead_of_a_stream_is_told_by_its_size(
+    gateway: LocalGateway, ask_streamed: Ask, size: int, said: str
+) -> None:
+    gateway.script(Reply.raw(200, "x" * size, {"content-type": "text/plain"}))
+    with pytest.raises(core.MalformedReplyError, match=rf"not a JSON object \(text/plain, {said}\)"):
+        await ask_streamed(transport_to(gateway), BODY)
