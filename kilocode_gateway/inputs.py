@@ -7,52 +7,26 @@ answers 404 ("No endpoints found that support image input"), also for an image t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.discovery import FETCH_SECONDS
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import is_auto
+from kilocode_gateway.wire.parts import Part, parts_in, wants_native_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from kilocode_gateway.config import GatewayConfig
     from kilocode_gateway.errors import KiloCodeError
     from kilocode_gateway.model_map import ModelMap
     from kilocode_gateway.models import ModelInfo
 
-_KINDS = {"image_url": "image", "input_audio": "audio", "video_url": "video", "file": "file"}
-"""Types of parts, and the modality that each needs."""
 _SHOWN = {"image": ("images", "an image"), "audio": ("audio", "audio"), "video": ("video", "a video")}
 _ROUTERS = ("openrouter/", "~")
 """How ids begin behind which the upstream router chooses the model, today this one and tomorrow another."""
 _MOST_SUGGESTED = 3
-
-
-class Part(NamedTuple):
-    """A part of a conversation that is no text."""
-
-    kind: str
-    """What it needs of the model: `image`, `audio`, `video` or `file`."""
-    position: int
-    """Which message it stands in, from 0."""
-    role: str
-    """The message's role."""
-
-
-def parts_in(messages: Iterable[Any]) -> Iterator[Part]:
-    """Give the parts of a conversation that are no text, in the wire's form, whatever the message's role.
-
-    A data URL that holds no image is a file, under whatever name it is sent.
-    """
-    for position, message in enumerate(messages):
-        content = message.get("content") if isinstance(message, Mapping) else None
-        for part in content if isinstance(content, list) else ():
-            kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
-            if kind is not None:
-                yield Part("file" if _is_hidden_file(part) else kind, position, str(message.get("role")))
 
 
 def first_not_taken(parts: Iterable[Part], info: ModelInfo, *, files_as_they_are: bool = False) -> Part | None:
@@ -96,7 +70,7 @@ def _seconds_to_look(body: Mapping[str, Any], config: GatewayConfig) -> float | 
     if body.get("check_inputs") is False or not isinstance(messages, list):
         return None
     kinds = {part.kind for part in parts_in(messages)}
-    if not kinds - (set() if _wants_native_files(_plugins(body)) else {"file"}):
+    if not kinds - (set() if wants_native_files(body) else {"file"}):
         return None
     models = [body.get("model"), *(others if isinstance(others, list) else ())]
     known = Catalog.at_hand(config)
@@ -129,7 +103,7 @@ def check_inputs(
     parts = list(parts_in(messages)) if isinstance(messages, list) else []
     if not parts:
         return
-    files_as_they_are = _wants_native_files(_plugins(body))
+    files_as_they_are = wants_native_files(body)
     first: tuple[ModelInfo, Part] | None = None
     for model in models:
         info = catalog.get(model)
@@ -148,27 +122,6 @@ def _is_certain(info: ModelInfo) -> bool:
     """Say whether a list of what goes in is told, and is that of the model that will answer."""
     stands_for_others = is_auto(info.id) or bool(info.routed_models) or info.id.startswith(_ROUTERS)
     return info.tells_inputs and not stands_for_others
-
-
-def _is_hidden_file(part: Mapping[str, Any]) -> bool:
-    image = part.get("image_url")
-    url = image.get("url") if isinstance(image, Mapping) else image
-    return isinstance(url, str) and url.startswith("data:") and not url.startswith("data:image/")
-
-
-def _plugins(body: Mapping[str, Any]) -> object:
-    extra = body.get("extra_body")
-    # They are merged in last.
-    return extra["plugins"] if isinstance(extra, Mapping) and "plugins" in extra else body.get("plugins")
-
-
-def _wants_native_files(plugins: object) -> bool:
-    """Say whether the request asks for OpenRouter's engine `native`, which is for models that take files themselves."""
-    for plugin in plugins if isinstance(plugins, list) else ():
-        pdf = plugin.get("pdf") if isinstance(plugin, Mapping) and plugin.get("id") == "file-parser" else None
-        if isinstance(pdf, Mapping) and pdf.get("engine") == "native":
-            return True
-    return False
 
 
 def _taking(kinds: set[str], asked: ModelInfo, catalog: ModelMap, *, files_as_they_are: bool) -> list[str]:

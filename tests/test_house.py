@@ -27,7 +27,7 @@ ARROWS: dict[str, set[str]] = {
     "doctor": {"transport", "catalog"},
     "transport": {"catalog", "fallbacks", "inputs", "options", "streams"},
     "fallbacks": {"errors"},
-    "inputs": {"catalog", "discovery", "errors", "models", "model_map"},
+    "inputs": {"catalog", "discovery", "errors", "models", "model_map", "wire"},
     "options": {"config", "models", "policy", "wire"},
     "streams": {"usage", "wire", "sse", "http", "loops"},
     "catalog": {"cache", "models", "bundled", "listing", "model_map", "discovery"},

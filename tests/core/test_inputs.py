@@ -9,9 +9,10 @@ import pytest
 
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError, ModelNotFoundError
-from kilocode_gateway.inputs import Part, first_not_taken, parts_in
+from kilocode_gateway.inputs import first_not_taken
 from kilocode_gateway.local import Reply
 from kilocode_gateway.models import ModelInfo
+from kilocode_gateway.wire.parts import Part, parts_in
 from tests.core.catalogs import discover, fetches, warnings_in
 from tests.core.helpers import transport_to
 
