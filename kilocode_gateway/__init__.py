@@ -12,7 +12,7 @@ from kilocode_gateway._version import __version__
 
 if TYPE_CHECKING:
     from kilocode_gateway.catalog import Catalog, UnknownModelError
-    from kilocode_gateway.config import DEFAULT_BASE_URL, GatewayConfig, Secret
+    from kilocode_gateway.config import DEFAULT_BASE_URL, GatewayConfig
     from kilocode_gateway.embedding_models import EmbeddingModelInfo, EmbeddingModels
     from kilocode_gateway.errors import (
         AnonymousQuotaError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         UnknownSettingError,
         UpstreamError,
     )
+    from kilocode_gateway.hidden import Secret
     from kilocode_gateway.local import LocalGateway
     from kilocode_gateway.models import ModelInfo, Pricing
     from kilocode_gateway.transport import Transport
@@ -89,7 +90,7 @@ _HOMES = {
     "LocalGateway": "local",
     "ModelInfo": "models",
     "Pricing": "models",
-    "Secret": "config",
+    "Secret": "hidden",
     "Transport": "transport",
     "UnknownModelError": "catalog",
     "UsageTracker": "usage",

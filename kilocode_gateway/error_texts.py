@@ -26,12 +26,14 @@ from kilocode_gateway.errors import (
     TimeoutExceededError,
     UpstreamError,
 )
+from kilocode_gateway.hidden import MASK
 from kilocode_gateway.policy import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from kilocode_gateway.config import Secret
+    from kilocode_gateway.hidden import Secret
+
 
 _Told = TypeVar("_Told")
 
@@ -45,7 +47,6 @@ _BAD_KEY = re.compile(r"invalid token", re.IGNORECASE)
 _BYOK = "[BYOK]"
 _NEEDS_OWN_KEY = re.compile(r"requires a BYOK API key")
 _SHORTEST_KEY = 6
-_MASK = "**********"
 _DEEPEST = 50
 """Levels of a body that an error keeps: more than any refusal has, and far fewer than Python can walk."""
 
@@ -98,7 +99,7 @@ class Context:
 def _clean(value: Any, key: str, depth: int = 0) -> Any:
     """Put asterisks where a key stands in text, and dots in the place of what no error could be pickled with."""
     if isinstance(value, str):
-        return value.replace(key, _MASK) if key else value
+        return value.replace(key, MASK) if key else value
     if not isinstance(value, dict | list):
         return value
     if depth >= _DEEPEST:

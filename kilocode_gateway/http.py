@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.answers import AsyncOpenAnswer, OpenAnswer, Watch, broken, failed, request_errors, too_late
 from kilocode_gateway.clients import shared_async_client, shared_client
-from kilocode_gateway.config import key_in, secrets_in
 from kilocode_gateway.error_bodies import error_from_answer
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import ERRORS, ConfigurationError, ErrorTable, KiloCodeError
+from kilocode_gateway.hidden import key_in, secrets_in
 from kilocode_gateway.loops import Listed, Unlisted, close_at_the_end
 from kilocode_gateway.policy import Deadline, RetryPolicy, StepLimits, Timeouts, timeouts_of
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kilocode_gateway.config import header_value, hidden_headers
+from kilocode_gateway.config import header_value
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.hidden import hidden_headers
 from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.policy import Deadline, seconds_of
 from kilocode_gateway.wire import OPTIONS

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import hidden_headers, key_in, secrets_in
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,
@@ -27,6 +26,7 @@ from kilocode_gateway.errors import (
     of_table,
 )
 from kilocode_gateway.fallbacks import another_may_help, told
+from kilocode_gateway.hidden import hidden_headers, key_in, secrets_in
 from kilocode_gateway.http import Call, aopen_answer, open_answer
 from kilocode_gateway.inputs import alook, check_inputs, look
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref

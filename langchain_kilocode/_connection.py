@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from kilocode_gateway import config, errors, wire
+from kilocode_gateway import errors, hidden, wire
 from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.transport import Transport
 from langchain_kilocode._settings import refuse_foreign_names
@@ -80,11 +80,11 @@ def hide_secrets(settings: MutableMapping[str, Any]) -> None:
         ConfigurationError: If the key is no string, or the headers cannot be sent.
 
     """
-    config.hide_secrets(settings, SecretStr)
+    hidden.hide_secrets(settings, SecretStr)
 
 
 def _hidden(headers: Mapping[str, str]) -> dict[str, str]:
-    return config.hidden_headers(headers)[0]
+    return hidden.hidden_headers(headers)[0]
 
 
 Headers = Annotated[Mapping[str, str], AfterValidator(_hidden)]
@@ -279,7 +279,7 @@ class OnGateway(Carried, BaseModel):
     def __setattr__(self, name: str, value: Any) -> None:
         # langchain-core keeps the serialized form of a language model.
         self.__dict__.pop("_serialized", None)
-        if name in config.SECRETS:
+        if name in hidden.SECRETS:
             settings, value = {name: value}, None
             hide_secrets(settings)
             value = settings[name]

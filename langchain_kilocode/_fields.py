@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from kilocode_gateway import __version__, wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import SECRETS
+from kilocode_gateway.hidden import SECRETS
 from kilocode_gateway.options import CallOptions
 from langchain_kilocode._connection import Carried, Headers, Memory, hide_secrets
 from langchain_kilocode._profile import to_profile

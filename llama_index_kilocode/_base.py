@@ -12,8 +12,8 @@ from llama_index.llms.openai_like import OpenAILike
 
 from kilocode_gateway import wire
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.hidden import hide_secrets
 from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.options import CallOptions
 from llama_index_kilocode._checked import Checked

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, ValidationError
 
 from kilocode_gateway import wire
-from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.hidden import hide_secrets
 from llama_index_kilocode._link import CLIENTS, LINKING, Link, given_key
 
 if TYPE_CHECKING:

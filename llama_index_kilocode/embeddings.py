@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, Unpack, cast
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 
-from kilocode_gateway.config import hide_secrets
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from kilocode_gateway.hidden import hide_secrets
 from kilocode_gateway.models import parse_model_ref
 from llama_index_kilocode._checked import Checked
 from llama_index_kilocode._link import CLIENTS, HTTPTimeout, Link, Seconds

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from kilocode_gateway.config import DEFAULT_BASE_URL, GatewayConfig, Secret
+from kilocode_gateway.config import DEFAULT_BASE_URL, GatewayConfig
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.hidden import Secret
 from tests.core.helpers import KEY
 
 

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from kilocode_gateway import errors as core
-from kilocode_gateway.config import Secret
+from kilocode_gateway.hidden import Secret
 from kilocode_gateway.local import Reply
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from tests.core.helpers import BODY, KEY, MODEL, transport_to

@@ -9,7 +9,8 @@ import pytest
 
 from kilocode_gateway import errors as core
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import GatewayConfig, KeyFunction
+from kilocode_gateway.config import GatewayConfig
+from kilocode_gateway.hidden import KeyFunction
 from kilocode_gateway.local import Reply
 from kilocode_gateway.transport import Transport
 from tests.core.helpers import BODY

@@ -16,8 +16,9 @@ import pytest
 
 from kilocode_gateway import EmbeddingModels, track_usage
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.config import GatewayConfig, HiddenText
+from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.errors import ConfigurationError, KiloCodeError
+from kilocode_gateway.hidden import HiddenText
 from kilocode_gateway.transport import FIM, Transport
 from tests.canaries import (
     CANARIES,

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 from hypothesis import strategies as st
 
-from kilocode_gateway.config import GatewayConfig, Secret, checked_base_url, key_in
+from kilocode_gateway.config import GatewayConfig, checked_base_url
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.hidden import Secret, key_in
 from kilocode_gateway.transport import Transport
 from tests.properties.holding import holds
 from tests.properties.values import scalars, texts

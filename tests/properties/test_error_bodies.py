@@ -9,10 +9,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from kilocode_gateway.config import Secret
 from kilocode_gateway.error_bodies import SAFE_HEADERS, error_from_answer, error_from_payload, retry_after
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import KiloCodeError
+from kilocode_gateway.hidden import Secret
 from tests.properties.holding import holds
 from tests.properties.values import altered, json_of, objects_of, texts
 
