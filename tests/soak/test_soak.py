@@ -110,6 +110,21 @@ def test_usage_must_add_up() -> None:
     assert sums.differs(counted) is not None
 
 
+@pytest.mark.filterwarnings("ignore:left by another:ResourceWarning")
+def test_what_was_left_before_is_not_told() -> None:
+    class Left:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            warnings.warn("left by another", ResourceWarning, stacklevel=1)
+
+    Left()
+    with Watch() as watch:
+        pass
+    assert watch.kept == []
+
+
 def test_warnings_and_errors_that_nobody_got_are_kept() -> None:
     class Careless:
         def __del__(self) -> None:

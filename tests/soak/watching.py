@@ -84,6 +84,8 @@ class Watch(logging.Handler):
         loop.set_exception_handler(lambda _loop, context: self.note(f"event loop: {context}"))
 
     def __enter__(self) -> Self:
+        # What others have left behind is told to them, not here.
+        gc.collect()
         caught = warnings.catch_warnings()
         caught.__enter__()
         warnings.simplefilter("always")
