@@ -6,12 +6,12 @@ sent.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
+from kilocode_gateway.bodies import encoded
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
@@ -366,7 +366,7 @@ class Transport:
                     shaped = wire.shape(body, model=model, stream=request.stream, warn=warn)
                 else:
                     shaped = {**body, "model": model, **({"stream": True} if request.stream else {})}
-            content = _encoded(shaped)
+            content = encoded(shaped)
             headers["Content-Type"] = "application/json"
         context = Context(
             url=url,
@@ -424,17 +424,3 @@ def _advance(plan: _Plan, outcome: object, errors: ErrorTable) -> tuple[Call | N
 
 def _is_unknown(outcome: object) -> bool:
     return isinstance(outcome, ModelNotFoundError) and outcome.details.get("reason") == "unknown"
-
-
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as exc:
-        reason = str(exc)
-    msg = (
-        f"The request cannot be written as JSON: {reason}. Settings and messages must hold text, finite numbers, lists "
-        "and dicts only."
-    )
-    raise ConfigurationError(msg)

@@ -25,7 +25,8 @@ FRAMEWORKS = ("langchain", "langchain_core", "langchain_openai", "langgraph", "l
 ARROWS: dict[str, set[str]] = {
     "__main__": {"doctor", "transport", "catalog", "local", "_version"},
     "doctor": {"transport", "catalog"},
-    "transport": {"catalog", "fallbacks", "inputs", "options", "streams"},
+    "transport": {"bodies", "catalog", "fallbacks", "inputs", "options", "streams"},
+    "bodies": {"errors"},
     "fallbacks": {"errors"},
     "inputs": {"catalog", "discovery", "errors", "models", "model_map", "wire"},
     "options": {"config", "models", "policy", "wire"},
