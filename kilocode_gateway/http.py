@@ -143,6 +143,7 @@ async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
             body += chunk
             if len(body) > _MAX_ERROR_BODY:
                 break
+        await chunks.aclose()
         error = _refused(call, response, body)
     except request_errors() as exc:
         if response is not None and response.is_success and response.num_bytes_downloaded:

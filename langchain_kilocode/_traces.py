@@ -55,8 +55,8 @@ class TracedChatModel(BaseChatOpenAI):
         config = ensure_config(config)
         manager = AsyncCallbackManager.configure(config.get("callbacks"), self.callbacks)
         chunks: Any = super().astream(input, _telling(config, manager), **kwargs)
-        async with aclosing(chunks):
-            async for chunk in Unlisted(chunks):
+        async with aclosing(Unlisted(chunks)) as owned:
+            async for chunk in owned:
                 yield chunk
 
     def _generate_with_cache(
