@@ -204,7 +204,7 @@ def _fields(thing: Any) -> dict[str, Any]:
     ("delta", "extra"),
     [
         (Delta(text="He"), {}),
-        (Delta(text="\u2028 \ud83d\ude00 \x00"), {}),
+        (Delta(text="\u2028 \U0001f600 \x00"), {}),
         (Delta(reasoning="Hm"), {"reasoning_content": "Hm"}),
         (Delta(text="He", reasoning="Hm"), {"reasoning_content": "Hm"}),
         (Delta(text="He", images=[{"type": "image_url"}], refusal="No"), {}),
