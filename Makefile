@@ -12,6 +12,8 @@ SECRETS := --no-verify --exclude-secrets '^hidden$$' --disable-plugin KeywordDet
 	--disable-plugin Base64HighEntropyString --disable-plugin HexHighEntropyString --disable-plugin IPPublicDetector
 # The same for fuzz: make fuzz FUZZ="--seed 5 --only cache"
 FUZZ :=
+# The same for bench: make bench BENCH="--runs 1"
+BENCH :=
 
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
@@ -49,8 +51,11 @@ format: .venv/lint.stamp ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/demo.stamp ## Measure, as ratios in one run, and print Markdown tables
-	$(BIN)/python benchmarks/catalog.py
+bench: .venv-peers/stamp .venv-peers-li/stamp .venv-peers-litellm/stamp ## Measure speed beside the peers, as ratios (some minutes), and write the tables
+	.venv-peers/bin/python -m benchmarks.speed $(BENCH) \
+		--python langchain=.venv-peers/bin/python --python litellm=.venv-peers-litellm/bin/python \
+		--python llama-index=.venv-peers-li/newest/bin/python --python openrouter=.venv-peers-li/openrouter/bin/python \
+		--result benchmarks/speed/result.json --page benchmarks/speed/README.md --readme README.md
 
 capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models beside their peers, and write the tables in tests/lc and tests/li
 	.venv-peers/bin/python -m benchmarks.capabilities lc --into tests/lc/README.md
@@ -67,7 +72,7 @@ lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has move
 		--no-annotate --custom-compile-command 'make lowest' --output-file tests/lowest.txt pyproject.toml
 
 clean: ## Remove the environment and everything that was made
-	rm -rf .venv .venv-peers .venv-peers-li build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-peers .venv-peers-li .venv-peers-litellm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough and can make environments.
@@ -108,6 +113,13 @@ clean: ## Remove the environment and everything that was made
 	$(BIN)/python -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 	.venv-peers/bin/python -m pip install --quiet -e '.[langchain]' --group peers
+	@touch $@
+
+# LiteLLM, of which only the client is measured, wants its own versions of much.
+.venv-peers-litellm/stamp: .venv/pip.stamp $(SOURCES)
+	$(BIN)/python -m venv --clear .venv-peers-litellm
+	.venv-peers-litellm/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-peers-litellm/bin/python -m pip install --quiet -e '.[langchain]' --group peers-litellm
 	@touch $@
 
 # The peer package for OpenRouter wants an older openai-like than the newest, so it has an environment for itself.

@@ -22,6 +22,7 @@ from kilocode_gateway.loops import forget
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 
+    from kilocode_gateway.clients import LentClient
     from kilocode_gateway.error_texts import Context
     from kilocode_gateway.loops import Listed, Unlisted
     from kilocode_gateway.policy import Deadline
@@ -129,7 +130,7 @@ class OpenAnswer:
 class AsyncOpenAnswer:
     """The async twin of `OpenAnswer`."""
 
-    __slots__ = ("_chunks", "_closing", "_error", "_first", "_response", "context", "headers", "status")
+    __slots__ = ("_chunks", "_closing", "_error", "_first", "_lent", "_response", "context", "headers", "status")
 
     def __init__(
         self,
@@ -138,6 +139,7 @@ class AsyncOpenAnswer:
         first: bytes | None,
         context: Context,
         *,
+        lent: LentClient,
         error: KiloCodeError | None = None,
     ) -> None:
         self.status: int = response.status_code
@@ -146,6 +148,7 @@ class AsyncOpenAnswer:
         self._response = response
         self._chunks = chunks
         self._first = first
+        self._lent = lent
         self._error = error
         self._closing: asyncio.Task[None] | None = None
 
@@ -197,7 +200,7 @@ class AsyncOpenAnswer:
         """Give the connection back, or close it when bytes are left on it."""
         if self._closing is None or self._closing.cancelled():
             if self._response.is_closed:
-                forget(self)
+                self._end()
                 return
             # In a task of its own: an event loop that ends breaks off the generators that wait for it.
             self._closing = asyncio.get_running_loop().create_task(self._close())
@@ -213,7 +216,11 @@ class AsyncOpenAnswer:
             _cut(self._response)
             raise
         finally:
-            forget(self)
+            self._end()
+
+    def _end(self) -> None:
+        self._lent.give_back()
+        forget(self)
 
 
 class Watch:

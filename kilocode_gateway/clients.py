@@ -1,7 +1,10 @@
-"""HTTP clients that are shared by everything with the same needs: one for a process, one for an event loop.
+"""HTTP clients that are shared by everything with the same needs: one for a process, a few for an event loop.
 
 A client loads the machine's trust store (about 40 ms and 800 KiB), so it is made once and kept. Time limits, keys and
 headers travel with each request, so model objects with different settings can share it.
+
+For each request a client looks through all its connections. With a hundred open, that costs as much as the rest of the
+request, so a loop's clients have a few requests open each, and the next client is made when those before it are busy.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import importlib
 import importlib.util
 import os
 import threading
+import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 _MAX_CONNECTIONS = 1000
 _MAX_IDLE = 100
 _IDLE_SECONDS = 30.0
+_MOST_OPEN = 20
+"""Requests that one of a loop's clients has open at once."""
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -41,7 +47,7 @@ class _Clients:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.sync: Any = None
-        self.by_loop: dict[int, tuple[asyncio.AbstractEventLoop, Any, Listed[Any]]] = {}
+        self.by_loop: dict[int, tuple[asyncio.AbstractEventLoop, _LoopClients, Listed[_LoopClients]]] = {}
 
 
 _clients = _Clients()
@@ -63,40 +69,100 @@ def shared_client() -> Any:
     if clients.sync is None or clients.sync.is_closed:
         with clients.lock:
             if clients.sync is None or clients.sync.is_closed:
-                clients.sync = http_library().Client(**_options())
+                clients.sync = http_library().Client(**_options(_MAX_CONNECTIONS, _MAX_IDLE))
                 atexit.register(clients.sync.close)
     return clients.sync
 
 
-async def shared_async_client() -> Any:
-    """Give the running event loop's client; it is closed when the loop shuts down its async generators."""
+class LentClient:
+    """An async client that is lent for one request."""
+
+    __slots__ = ("_lender", "client")
+
+    def __init__(self, client: Any, lender: _Counted | None = None) -> None:
+        self.client = client
+        self._lender = lender
+
+    def give_back(self) -> None:
+        """Say that the request is over; doing so twice does nothing."""
+        lender, self._lender = self._lender, None
+        if lender is not None:
+            lender.open -= 1
+            lender.used_at = time.monotonic()
+
+
+class _Counted:
+    """One of a loop's clients, and how many requests it has open."""
+
+    __slots__ = ("client", "open", "used_at")
+
+    def __init__(self) -> None:
+        self.client: Any = http_library().AsyncClient(**_options(_MOST_OPEN, _MOST_OPEN))
+        self.open = 0
+        self.used_at = 0.0
+
+
+class _LoopClients:
+    """The clients of one event loop."""
+
+    __slots__ = ("counted",)
+
+    def __init__(self) -> None:
+        self.counted: list[_Counted] = []
+
+    async def lend(self) -> LentClient:
+        """Give the first client with room for one more request."""
+        chosen = next((counted for counted in self.counted if counted.open < _MOST_OPEN), None)
+        if chosen is None and len(self.counted) * _MOST_OPEN < _MAX_CONNECTIONS:
+            chosen = _Counted()
+            self.counted.append(chosen)
+        elif chosen is None:
+            chosen = min(self.counted, key=lambda counted: counted.open)
+        if chosen.client.is_closed:
+            self.counted.remove(chosen)
+            return await self.lend()
+        chosen.open += 1
+        last = self.counted[-1]
+        if not last.open and last.used_at < time.monotonic() - _IDLE_SECONDS:
+            # It was needed in a crowd that is gone.
+            self.counted.pop()
+            await last.client.aclose()
+        return LentClient(chosen.client, chosen)
+
+    async def aclose(self) -> None:
+        """Close them all."""
+        while self.counted:
+            await self.counted.pop().client.aclose()
+
+
+async def lend_async_client() -> LentClient:
+    """Lend one of the running event loop's clients; they are closed when the loop shuts down its async generators."""
     if not _trust.cache_info().currsize:
         # The first time takes a fifth of a second: importing the library, loading the trust store.
         await asyncio.to_thread(_trust)
     loop = asyncio.get_running_loop()
     by_loop, loop_id = _clients.by_loop, id(loop)
     entry = by_loop.get(loop_id)
-    if entry is not None and entry[0] is loop and not entry[1].is_closed:
-        return entry[1]
-    keeper = Listed(_keep(loop_id))
-    client = await anext(keeper)
-    _close_with(loop, keeper)
-    for other_id, (other, *_) in list(by_loop.items()):
-        # A loop that was closed without being shut down in good order never told its client.
-        if other.is_closed():
-            by_loop.pop(other_id, None)
-    by_loop[loop_id] = (loop, client, keeper)
-    return client
+    if entry is None or entry[0] is not loop:
+        keeper = Listed(_keep(loop_id))
+        held = await anext(keeper)
+        _close_with(loop, keeper)
+        for other_id, (other, *_) in list(by_loop.items()):
+            # A loop that was closed without being shut down in good order never told its clients.
+            if other.is_closed():
+                by_loop.pop(other_id, None)
+        entry = by_loop[loop_id] = (loop, held, keeper)
+    return await entry[1].lend()
 
 
-def _close_with(loop: asyncio.AbstractEventLoop, keeper: Listed[Any]) -> None:
-    """Close a loop's client also where the loop is closed without shutting its async generators down.
+def _close_with(loop: asyncio.AbstractEventLoop, keeper: Listed[_LoopClients]) -> None:
+    """Close a loop's clients also where the loop is closed without shutting its async generators down.
 
     LlamaIndex does so for each sync call inside a running loop, as in a notebook.
     """
     close = loop.close
 
-    def close_client() -> None:
+    def close_clients() -> None:
         loop.run_until_complete(keeper.aclose())
 
     def close_both() -> None:
@@ -105,10 +171,10 @@ def _close_with(loop: asyncio.AbstractEventLoop, keeper: Listed[Any]) -> None:
             if loop.is_running() or loop.is_closed():
                 return
             if asyncio._get_running_loop() is None:  # noqa: SLF001 - the form that raises nothing
-                close_client()
+                close_clients()
             else:
                 # No loop runs inside another: a program's loop may close the one of a thread that has ended.
-                helper = threading.Thread(target=close_client)
+                helper = threading.Thread(target=close_clients)
                 helper.start()
                 helper.join()
         finally:
@@ -119,17 +185,16 @@ def _close_with(loop: asyncio.AbstractEventLoop, keeper: Listed[Any]) -> None:
         loop.close = close_both  # type: ignore[method-assign]
 
 
-async def _keep(loop_id: int) -> AsyncGenerator[Any, None]:
-    """Hold a client open until the loop finalises this generator, as `asyncio.run` does at its end."""
-    clients = _clients
-    client = http_library().AsyncClient(**_options())
+async def _keep(loop_id: int) -> AsyncGenerator[_LoopClients, None]:
+    """Hold a loop's clients open until the loop finalises this generator, as `asyncio.run` does at its end."""
+    clients, held = _clients, _LoopClients()
     try:
-        yield client
+        yield held
     finally:
         entry = clients.by_loop.get(loop_id)
-        if entry is not None and entry[1] is client:
+        if entry is not None and entry[1] is held:
             del clients.by_loop[loop_id]
-        await client.aclose()
+        await held.aclose()
 
 
 @functools.cache
@@ -139,7 +204,7 @@ def _trust() -> ssl.SSLContext:
     return context
 
 
-def _options() -> dict[str, Any]:
+def _options(most: int, most_idle: int) -> dict[str, Any]:
     library = http_library()
     return {
         "verify": _trust(),
@@ -148,7 +213,7 @@ def _options() -> dict[str, Any]:
         # A proxy on the way to the world is none on the way to this machine, the only one that is asked without TLS.
         "mounts": dict.fromkeys(("http://", *(f"all://{host}" for host in _LOOPBACK))),
         "limits": library.Limits(
-            max_connections=_MAX_CONNECTIONS, max_keepalive_connections=_MAX_IDLE, keepalive_expiry=_IDLE_SECONDS
+            max_connections=most, max_keepalive_connections=most_idle, keepalive_expiry=_IDLE_SECONDS
         ),
         # Users with different keys share the client, so it keeps no cookies.
         "cookies": CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.answers import AsyncOpenAnswer, OpenAnswer, Watch, broken, failed, request_errors, too_late
-from kilocode_gateway.clients import shared_async_client, shared_client
+from kilocode_gateway.clients import LentClient, lend_async_client, shared_client
 from kilocode_gateway.error_bodies import error_from_answer
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import ERRORS, ConfigurationError, ErrorTable, KiloCodeError
@@ -130,23 +130,34 @@ async def _timed_attempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeE
 
 
 async def _aattempt(call: Call, client: Any) -> AsyncOpenAnswer | KiloCodeError:
-    client = await shared_async_client() if client is None else _usable(client, call, is_async=True)
-    response, body = None, bytearray()
+    lent = await lend_async_client() if client is None else LentClient(_usable(client, call, is_async=True))
+    outcome: AsyncOpenAnswer | KiloCodeError | None = None
+    try:
+        outcome = await _asend(call, lent)
+    finally:
+        if not isinstance(outcome, AsyncOpenAnswer):
+            lent.give_back()
+    return outcome
+
+
+async def _asend(call: Call, lent: LentClient) -> AsyncOpenAnswer | KiloCodeError:
+    client, response, body = lent.client, None, bytearray()
     try:
         response = await client.send(_request(client, call, call.timeouts), stream=True, follow_redirects=False)
         chunks = _chunks_of(response)
         if response.is_success:
-            opened = AsyncOpenAnswer(response, chunks, await anext(chunks, None), call.context)
+            opened = AsyncOpenAnswer(response, chunks, await anext(chunks, None), call.context, lent=lent)
             await close_at_the_end(opened)
             return opened
         async for chunk in chunks:
             body += chunk
             if len(body) > _MAX_ERROR_BODY:
                 break
+        await chunks.aclose()
         error = _refused(call, response, body)
     except request_errors() as exc:
         if response is not None and response.is_success and response.num_bytes_downloaded:
-            return AsyncOpenAnswer(response, chunks, None, call.context, error=broken(exc, call.context))
+            return AsyncOpenAnswer(response, chunks, None, call.context, lent=lent, error=broken(exc, call.context))
         came = response is not None and not response.is_success
         error = _refused(call, response, body) if came else failed(exc, call.context)
     except BaseException:

@@ -3,17 +3,22 @@
 A loop that ends closes, all at once, every async generator that was begun in it. One that is just closing another is
 then closed a second time, and the loop reports "asynchronous generator is already running". So a generator with an
 owner that closes it is begun unlisted, and one listed generator for each loop waits until the open answers are closed.
+
+The garbage collector does the same to generators that it finds in a cycle together, as those are that a kept error's
+frames hold: it has the loop close each of them. So an unlisted generator is left to its owner here, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+    from collections.abc import Callable, Coroutine, Generator
 
 T = TypeVar("T")
 
@@ -25,7 +30,7 @@ class Closable(Protocol):
         """Close it; whoever calls second waits until it is closed."""
 
 
-class _Begun(Generic[T]):
+class _Begun(AsyncGenerator[T, None]):
     """An async generator whose first step, on whose way those inside it begin, is done under a hook of its own."""
 
     __slots__ = ("_has_begun", "_pieces")
@@ -34,22 +39,29 @@ class _Begun(Generic[T]):
         self._pieces = pieces
         self._has_begun = False
 
-    def __aiter__(self) -> Self:
-        return self
-
-    def __anext__(self) -> Awaitable[T]:
+    def __anext__(self) -> Coroutine[Any, Any, T]:
         if self._has_begun:
             return self._pieces.__anext__()
         self._has_begun = True
         return self._first()
 
+    def asend(self, value: None) -> Coroutine[Any, Any, T]:  # noqa: ARG002 - the base's signature
+        """Give the next piece."""
+        return self.__anext__()
+
+    def athrow(self, *error: Any) -> Coroutine[Any, Any, T]:
+        """Raise an error in the generator."""
+        return self._pieces.athrow(*error)
+
     async def aclose(self) -> None:
         """Close the generator."""
-        await self._pieces.aclose()
+        # While it ran for an `aclose` of its own, a collector in another thread would close it in that thread, too.
+        with contextlib.suppress(GeneratorExit, StopAsyncIteration):
+            await self._pieces.athrow(GeneratorExit)
 
     @types.coroutine
     def _first(self) -> Generator[Any, Any, T]:
-        steps = self._do(lambda _: self._pieces.__anext__().__await__(), None)
+        steps = self._do(self._begin, None)
         step, sent = steps.send, None
         while True:
             try:
@@ -69,19 +81,34 @@ class _Begun(Generic[T]):
         finally:
             sys.set_asyncgen_hooks(firstiter=before)
 
+    def _begin(self, _: None) -> Any:
+        return self._pieces.__anext__().__await__()
+
     def _hook(self, loops_own: Any) -> Any:
         raise NotImplementedError
 
 
 class Unlisted(_Begun[T]):
-    """An async generator that its event loop does not close at the loop's end, nor those that begin inside it.
+    """An async generator that its event loop does not close: its owner does.
+
+    Those that begin inside it are not closed at the loop's end either; one of them that is dropped is, as ever.
 
     Args:
-        pieces: One that was not begun. Its owner closes it; one that is dropped is closed by the loop, as ever.
+        pieces: One that was not begun. Its owner closes it through this, also when the owner itself is dropped.
 
     """
 
     __slots__ = ()
+
+    def _begin(self, _: None) -> Any:
+        # A generator notes who closes it if it is dropped when it is first asked; those inside it do so later.
+        before = sys.get_asyncgen_hooks().finalizer
+        sys.set_asyncgen_hooks(finalizer=_leave_to_its_owner)
+        try:
+            first = self._pieces.__anext__()
+        finally:
+            sys.set_asyncgen_hooks(finalizer=before)
+        return first.__await__()
 
     def _hook(self, loops_own: Any) -> Any:
         return _Deaf(loops_own)
@@ -94,6 +121,10 @@ class Listed(_Begun[T]):
 
     def _hook(self, loops_own: Any) -> Any:
         return loops_own
+
+
+def _leave_to_its_owner(dropped: object) -> None:
+    pass
 
 
 class _Deaf:

@@ -52,6 +52,7 @@ class AnswerDecoder:
         self._requested = requested_model
         self._trackers = usage.active()
         self._awaits_first = True
+        self._is_left = False
         self._beginning = b""
         self._events: EventDecoder | None = None
         self._json: list[bytes] | None = None
@@ -127,9 +128,15 @@ class AnswerDecoder:
         usage.record(self.answer.model, self.answer.usage, self._trackers)
         yield self.reader.last()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether `leave` would count nothing."""
+        return self._is_left or self.answer is not None or not self.reader.has_begun
+
     def leave(self) -> None:
         """Count an answer that began and is left before its end: it is a call, though nobody knows what it cost."""
-        if self.answer is None and self.reader.has_begun:
+        if not self.is_settled:
+            self._is_left = True
             begun = self.reader.completion(self._requested)
             usage.record(begun.model, begun.usage, self._trackers)
 
@@ -302,28 +309,32 @@ class AsyncStream:
     async def aclose(self) -> None:
         """Stop reading and close the connection."""
         self._first = None
-        with contextlib.suppress(RuntimeError):
-            # Another task may be inside the generator; the closed connection ends it.
-            await self._pieces.aclose()
-        await self._opened.aclose()
+        await _close(self._pieces, self._opened)
 
     def __del__(self) -> None:
-        # A stream that was opened and never read holds a connection; only its own loop can close that.
-        if not self._opened.is_closed and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_close_soon, self._loop, self._opened)
+        # A stream that was dropped may hold a connection; only its own loop can close that.
+        if not (self._opened.is_closed and self._decoder.is_settled) and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_close_soon, self._loop, self._pieces, self._opened)
+
+
+async def _close(pieces: Unlisted[wire.Delta], opened: AsyncOpenAnswer) -> None:
+    with contextlib.suppress(RuntimeError):
+        # Another task may be inside the generator; the closed connection ends it.
+        await pieces.aclose()
+    await opened.aclose()
 
 
 _closing: set[asyncio.Task[None]] = set()
 
 
-def _close_soon(loop: asyncio.AbstractEventLoop, opened: AsyncOpenAnswer) -> None:
-    task = loop.create_task(opened.aclose())
+def _close_soon(loop: asyncio.AbstractEventLoop, pieces: Unlisted[wire.Delta], opened: AsyncOpenAnswer) -> None:
+    task = loop.create_task(_close(pieces, opened))
     _closing.add(task)
     task.add_done_callback(_closing.discard)
 
 
 async def _apieces(opened: AsyncOpenAnswer, decoder: AnswerDecoder) -> AsyncGenerator[wire.Delta, None]:
-    chunks = opened.chunks()
+    chunks = Unlisted(opened.chunks())
     try:
         while not decoder.said_done:
             try:

@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.utils.json import parse_partial_json
 
 from langchain_kilocode._messages import CALL_EXTRAS, RAW_ARGUMENTS, REASONING_KEYS
+from langchain_kilocode._unchecked import text_chunk
 
 if TYPE_CHECKING:
     from kilocode_gateway.wire import Completion, Delta, Usage
@@ -82,10 +83,10 @@ def _message(completion: Completion) -> AIMessage:
 
 def to_chunk(delta: Delta) -> ChatGenerationChunk | None:
     """Give a piece of a stream; None when it brings only what `last_chunk` gives whole."""
-    text = delta.text
-    if not delta.reasoning and not delta.tool_calls and delta.logprobs is None:
-        return _text_chunk(text) if text else None
-    extra: dict[str, Any] = {"reasoning_content": delta.reasoning} if delta.reasoning else {}
+    text, reasoning = delta.text, delta.reasoning
+    extra: dict[str, Any] = {"reasoning_content": reasoning} if reasoning else {}
+    if not delta.tool_calls and delta.logprobs is None:
+        return text_chunk(text, extra, {"model_provider": PROVIDER}) if text or reasoning else None
     pieces = [
         tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index) for call in delta.tool_calls
     ]
@@ -97,33 +98,6 @@ def to_chunk(delta: Delta) -> ChatGenerationChunk | None:
     )
     info = None if delta.logprobs is None else {"logprobs": delta.logprobs}
     return ChatGenerationChunk(message=message, generation_info=info)
-
-
-def _text_chunk(text: str) -> ChatGenerationChunk:
-    """Give a piece that is text and nothing else, without the cost of checking it: a test holds it equal."""
-    message = AIMessageChunk.model_construct(
-        set(_TEXT_FIELDS),
-        content=text,
-        additional_kwargs={},
-        response_metadata={"model_provider": PROVIDER},
-        type="AIMessageChunk",
-        name=None,
-        id=None,
-        tool_calls=[],
-        invalid_tool_calls=[],
-        usage_metadata=None,
-        tool_call_chunks=[],
-        chunk_position=None,
-    )
-    return ChatGenerationChunk.model_construct(
-        set(_GENERATION_FIELDS), text=text, generation_info=None, type="ChatGenerationChunk", message=message
-    )
-
-
-_TEXT_FIELDS = AIMessageChunk(
-    content="", additional_kwargs={}, response_metadata={}, tool_call_chunks=[]
-).model_fields_set
-_GENERATION_FIELDS = ChatGenerationChunk(message=AIMessageChunk(content=""), generation_info=None).model_fields_set
 
 
 def last_chunk(completion: Completion | None, *, with_usage: bool = True) -> ChatGenerationChunk:

@@ -34,7 +34,7 @@ _blocks.register_blocks()
 _NO_REQUEST_FIELD = CALL_NAMES - {"extra_body", "model"}
 
 
-class ChatKiloCode(BindableChatModel):
+class ChatKiloCode(BindableChatModel, defer_build=False):
     """Chat models of the Kilo Gateway: hundreds of models behind one key.
 
     Setup:

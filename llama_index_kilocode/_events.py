@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, closing, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
@@ -14,7 +15,7 @@ from llama_index.core.instrumentation.event_handlers.null import NullEventHandle
 from kilocode_gateway.loops import Unlisted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 
     from llama_index.core.llms.llm import LLM
 
@@ -164,6 +165,7 @@ def begun(pieces: _Response) -> _Response:
     """Note a stream that a call of the framework's wrapper begins."""
     streams = _begun.get()
     if streams is not None:
+        pieces = cast("_Response", Unlisted(pieces)) if isinstance(pieces, AsyncGenerator) else pieces
         streams.append(pieces)
     return pieces
 
@@ -197,8 +199,8 @@ async def aclosed_together(
 ) -> AsyncGenerator[_Response, None]:
     """Do what `closed_together` does, for async streams."""
     try:
-        async with aclosing(told):
-            async for response in Unlisted(told):
+        async with aclosing(Unlisted(told)) as owned:
+            async for response in owned:
                 yield response
     finally:
         for stream in streams:

@@ -263,8 +263,8 @@ class StructuredOutput(GatewayLLM):
             partial, response, made = Partial(wanted), None, None
             with usage.counting_in(asked_in):
                 responses = await self.astream_chat(ask.messages, **ask.kwargs)
-            async with aclosing(responses):
-                async for response in Unlisted(responses):
+            async with aclosing(Unlisted(responses)) as owned:
+                async for response in owned:
                     if (new := partial.read(response)) is not None:
                         made = new
                         yield made
@@ -308,8 +308,8 @@ def _told(objects: Generator[Any, None, None], asked: tuple[Any, Any, Any]) -> G
 async def _atold(objects: AsyncGenerator[Any, None], asked: tuple[Any, Any, Any]) -> AsyncGenerator[Any, None]:
     _started(*asked)
     made = None
-    async with aclosing(objects):
-        async for made in Unlisted(objects):
+    async with aclosing(Unlisted(objects)) as owned:
+        async for made in owned:
             predictions.event(LLMStructuredPredictInProgressEvent(output=made))
             yield made
     _ended(made)

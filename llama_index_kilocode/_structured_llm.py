@@ -118,8 +118,8 @@ class StructuredKiloCode(StructuredLLM):
             output = None
             with usage.counting_in(asked_in):
                 objects = await self.llm.astream_structured_predict(**self._asked(messages, call))
-            async with aclosing(objects):
-                async for output in Unlisted(objects):
+            async with aclosing(Unlisted(objects)) as owned:
+                async for output in owned:
                     yield _response(output, {})
             yield _response(output, call.facts)
 

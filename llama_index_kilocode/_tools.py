@@ -231,6 +231,6 @@ def _first_calls(responses: ChatResponseGen) -> Generator[ChatResponse, None, No
 
 
 async def _afirst_calls(responses: ChatResponseAsyncGen) -> AsyncGenerator[ChatResponse, None]:
-    async with aclosing(responses):
-        async for response in Unlisted(responses):
+    async with aclosing(Unlisted(responses)) as owned:
+        async for response in owned:
             yield only_first_call(response)

@@ -17,6 +17,7 @@ from llama_index.llms.openai_like import OpenAILike
 
 from kilocode_gateway import usage
 from kilocode_gateway.errors import ConfigurationError
+from kilocode_gateway.loops import Unlisted
 from llama_index_kilocode._events import (
     aclosed_together,
     astreamed,
@@ -342,7 +343,7 @@ class KiloCode(ToolCalling):
         return closed_together(stream_chat_response_to_completion_response(pieces), [pieces])
 
     async def _acompletion_pieces(self, prompt: str, **kwargs: Any) -> CompletionResponseAsyncGen:
-        pieces = await self._astream_chat(prompt_to_messages(prompt), **kwargs)
+        pieces = Unlisted(await self._astream_chat(prompt_to_messages(prompt), **kwargs))
         return aclosed_together(astream_chat_response_to_completion_response(pieces), [pieces])
 
     def _prompt(self, prompt: Any, *, formatted: bool) -> str:

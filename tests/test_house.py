@@ -40,7 +40,7 @@ ARROWS: dict[str, set[str]] = {
     "listing": {"models"},
     "bundled": {"models"},
     "http": {"config", "errors", "error_bodies", "error_texts", "clients", "policy", "answers", "loops"},
-    "answers": {"error_texts", "errors", "policy", "loops"},
+    "answers": {"clients", "error_texts", "errors", "policy", "loops"},
     "policy": {"errors"},
     "wire": {"errors", "models"},
     "clients": {"errors", "loops"},

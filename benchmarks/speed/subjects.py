@@ -80,13 +80,13 @@ BY_NAME = {subject.name: subject for subject in SUBJECTS}
 class HTTPX:
     """The limit: the bytes through an HTTP client, and json; nothing is checked and nothing made of it."""
 
-    def __init__(self, subject: Subject, address: str) -> None:
+    def __init__(self, _: Subject, address: str) -> None:
         import httpx
 
         headers = {"Authorization": f"Bearer {KEY}"}
         self._address = f"{address}/chat/completions"
-        self._client = httpx.Client(headers=headers, timeout=None)
-        self._aclient = httpx.AsyncClient(headers=headers, timeout=None)
+        self._client = httpx.Client(headers=headers, timeout=60)
+        self._aclient = httpx.AsyncClient(headers=headers, timeout=60)
 
     def conversation(self, turns: list[tuple[str, str]]) -> Any:
         """Give a conversation in this kind's form."""
@@ -128,7 +128,7 @@ class HTTPX:
 class OpenAI(HTTPX):
     """The bare openai client."""
 
-    def __init__(self, subject: Subject, address: str) -> None:
+    def __init__(self, _: Subject, address: str) -> None:
         import openai
 
         self._sync = openai.OpenAI(base_url=address, api_key=KEY, max_retries=0)
@@ -250,9 +250,10 @@ class LlamaIndex(_Model):
 
     async def aevents(self, asked: Any) -> AsyncIterator[Any]:
         """Ask for the events of an agent that answers."""
+        asked = asked[-1].content
         from llama_index.core.agent.workflow import FunctionAgent
 
-        handler = FunctionAgent(llm=self.model, tools=[]).run("Answer at length.")
+        handler = FunctionAgent(llm=self.model, tools=[]).run(asked)
         async for event in handler.stream_events():
             yield event
         await handler

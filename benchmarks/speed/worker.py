@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.speed.works import Figures
 
 _FOREIGN = ("KILO", "OPENAI_", "OPENROUTER_", "LANGSMITH_", "LANGCHAIN_", "LITELLM_", "PYTHONDONTWRITEBYTECODE")
-_PACKAGES = [
+_PACKAGES = (
     "openai",
     "httpx",
     "httpx2",
@@ -30,7 +30,7 @@ _PACKAGES = [
     "llama-index-core",
     "llama-index-llms-openai-like",
     "llama-index-llms-openrouter",
-]
+)
 
 
 class Worker:

@@ -1,15 +1,15 @@
-"""The pieces of work, done in the process of one subject; each gives figures: CPU seconds, wall seconds, bytes, counts."""
+"""The pieces of work, done in the process of one subject; each gives figures in seconds, bytes or counts."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import json
-import os
 import subprocess
 import sys
 import time
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.speed.subjects import make
@@ -121,7 +121,7 @@ class Works:
         subject.ask(asked)
         kept = [subject.another() for _ in range(5)]
         took = sorted(timed(subject.another)[0]["cpu"] for _ in range(OBJECTS))
-        files = len(os.listdir("/dev/fd"))
+        files = _open_files()
         gc.collect()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
@@ -134,12 +134,12 @@ class Works:
             subject.model = model
             subject.ask(asked)
         subject.model = first
-        figures = {"cpu": took[len(took) // 2], "bytes": grown / OBJECTS, "files": len(os.listdir("/dev/fd")) - files}
+        figures = {"cpu": took[len(took) // 2], "bytes": grown / OBJECTS, "files": _open_files() - files}
         del kept
         return figures
 
     def picture(self) -> Figures:
-        """Ask about a picture of 5 MB: the CPU, and the most memory held beside the message, in copies of its base64."""
+        """Ask about a picture of 5 MB; the most memory held beside the message is told in copies of its base64."""
         data = "iVBORw0KGgoA" + "A" * (PICTURE_BYTES // 3 * 4)
         subject = self.at("small")
         asked = subject.picture(data)
@@ -167,7 +167,7 @@ class Works:
         from kilocode_gateway.catalog import Catalog
 
         address = f"{self._address}/catalog-{number}/"
-        client = self._made.setdefault("client", httpx.Client(timeout=None))
+        client = self._made.setdefault("client", httpx.Client(timeout=60))
 
         def start() -> Catalog:
             # What a new process knows: nothing but the file.
@@ -185,6 +185,10 @@ class Works:
         if found.source != "cache":
             raise RuntimeError(f"expected the list from the cache, got it from {found.source}")
         return {"plain": bare["cpu"], "discover": discover["cpu"], "warm": warm["cpu"]}
+
+
+def _open_files() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
 
 
 async def _crowd(ask: Callable[[], Awaitable[Any]], at_once: int) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
+import threading
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +17,7 @@ from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.local import Reply
 from kilocode_gateway.loops import Unlisted
 from kilocode_gateway.transport import Transport
+from kilocode_gateway.usage import track_usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -208,3 +213,83 @@ async def test_an_unlisted_generator_is_read_like_any_other() -> None:
     empty = Unlisted(numbers())
     await empty.aclose()
     assert [number async for number in empty] == []
+
+
+async def generator_in_a_cycle(transport: Transport) -> None:
+    pieces = _pieces(transport)
+    await anext(pieces)
+    cycle: list[Any] = [pieces]
+    cycle.append(cycle)
+
+
+async def stream_in_a_cycle(transport: Transport) -> None:
+    stream = await transport.astream(HI)
+    await anext(stream)
+    cycle: list[Any] = [stream]
+    cycle.append(cycle)
+
+
+@pytest.mark.parametrize("way", [generator_in_a_cycle, stream_in_a_cycle])
+def test_a_stream_collected_in_a_cycle_is_closed_without_a_report(
+    transport: Transport, gateway: LocalGateway, caplog: pytest.LogCaptureFixture, new_loop: Any, way: Any
+) -> None:
+    async def run() -> None:
+        await way(transport)
+        gc.collect()
+        while not gateway.disconnects:  # noqa: ASYNC110 - the gateway's threads see it
+            await asyncio.sleep(0.005)
+
+    with track_usage() as used, asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run())
+    assert used.total.calls == 1
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_a_stream_dropped_after_its_bytes_is_counted(gateway: LocalGateway) -> None:
+    transport = Transport(GatewayConfig.resolve(api_key="test-key-1", base_url=gateway.base_url))
+    choice = {"message": {"content": "a"}, "finish_reason": "stop"}
+    gateway.script(Reply.raw(200, {"model": "m", "choices": [choice]}))
+    with track_usage() as used:
+        stream = await transport.astream(HI)
+        await anext(stream)
+        del stream
+        while not used.total.calls:  # noqa: ASYNC110 - the loop closes what was dropped
+            await asyncio.sleep(0)
+
+
+async def test_a_thread_that_collects_closes_no_generator_under_its_owner() -> None:
+    closing, collected = threading.Event(), threading.Event()
+
+    async def pieces() -> AsyncGenerator[int, None]:
+        try:
+            yield 1
+        finally:
+            closing.set()
+            collected.wait(5)
+
+    async def owner() -> AsyncGenerator[int, None]:
+        async with aclosing(Unlisted(pieces())) as owned:
+            async for piece in owned:
+                yield piece
+
+    def drop(dropped: Any) -> None:
+        loops_own(dropped)
+        closing.wait(5)
+
+    def collect() -> None:
+        gc.collect()
+        collected.set()
+
+    loops_own: Any = sys.get_asyncgen_hooks().finalizer
+    sys.set_asyncgen_hooks(finalizer=drop)
+    cycle: list[Any] = [owner()]
+    cycle.append(cycle)
+    gc.disable()
+    try:
+        assert await anext(cycle[0]) == 1
+        del cycle
+        sys.set_asyncgen_hooks(finalizer=loops_own)
+        await asyncio.to_thread(collect)
+    finally:
+        gc.enable()
+    assert closing.is_set()

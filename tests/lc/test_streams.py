@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -134,3 +135,22 @@ def test_pieces_are_yielded_as_they_arrive(model: Any, gateway: Any) -> None:
     times = [time.monotonic() for chunk in model.stream("Count.") if chunk.text]
     assert len(times) > 3
     assert times[-1] - times[0] > 0.1
+
+
+@pytest.mark.parametrize("kind", ["model", "chain"])
+async def test_an_async_stream_collected_in_a_cycle_is_closed_without_a_report(
+    model: Any, gateway: Any, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    gateway.script(SLOW)
+    runnable = model if kind == "model" else model | StrOutputParser()
+    cycle: list[Any] = [runnable.astream("Count.")]
+    cycle.append(cycle)
+    await anext(cycle[0])
+    del cycle
+    gc.collect()
+    for _ in range(250):
+        if _closed(gateway):
+            break
+        await asyncio.sleep(0.02)
+    assert _closed(gateway)
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

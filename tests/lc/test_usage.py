@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -198,24 +200,54 @@ def _fields(thing: Any) -> dict[str, Any]:
     }
 
 
-def test_unchecked_text_chunk_equals_the_checked_one() -> None:
-    fast = to_chunk(Delta(text="He"))
+@pytest.mark.parametrize(
+    ("delta", "extra"),
+    [
+        (Delta(text="He"), {}),
+        (Delta(text="\u2028 \U0001f600 \x00"), {}),
+        (Delta(reasoning="Hm"), {"reasoning_content": "Hm"}),
+        (Delta(text="He", reasoning="Hm"), {"reasoning_content": "Hm"}),
+        (Delta(text="He", images=[{"type": "image_url"}], refusal="No"), {}),
+    ],
+)
+def test_unchecked_chunks_equal_checked_ones(delta: Delta, extra: dict[str, Any]) -> None:
+    fast = to_chunk(delta)
     message = AIMessageChunk(
-        content="He", additional_kwargs={}, response_metadata={"model_provider": "kilocode"}, tool_call_chunks=[]
+        content=delta.text,
+        additional_kwargs=extra,
+        response_metadata={"model_provider": "kilocode"},
+        tool_call_chunks=[],
     )
     checked = ChatGenerationChunk(message=message, generation_info=None)
     assert fast is not None
     assert fast == checked
     assert repr(fast) == repr(checked)
     assert fast.model_dump() == checked.model_dump()
+    assert fast.model_dump_json() == checked.model_dump_json()
     assert _fields(fast.message) == _fields(checked.message)
+    assert list(fast.message.__dict__) == list(checked.message.__dict__)
     assert _fields(fast) == _fields(checked)
     assert fast + fast == checked + checked
+    assert fast.message + fast.message == message + message
     assert fast.message.model_copy() == message
-    fast.message.id = "changed"
-    again = to_chunk(Delta(text="He"))
-    assert again is not None
-    assert "id" not in again.message.model_fields_set
+    assert pickle.loads(pickle.dumps(fast)) == checked
+    assert copy.deepcopy(fast) == checked
+
+
+def test_unchecked_chunks_share_nothing() -> None:
+    first, second = to_chunk(Delta(text="He")), to_chunk(Delta(text="He"))
+    assert first is not None
+    assert second is not None
+    untouched = copy.deepcopy(second)
+    first.message.id = "changed"
+    message = first.message
+    assert isinstance(message, AIMessageChunk)
+    for held in (message.tool_calls, message.invalid_tool_calls, message.tool_call_chunks):
+        held.append(None)
+    message.additional_kwargs["a"] = message.response_metadata["a"] = 1
+    assert second == untouched
+    assert "id" not in second.message.model_fields_set
+    assert to_chunk(Delta(text="He")) == untouched
 
 
 def test_other_deltas_are_checked() -> None:

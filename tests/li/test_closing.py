@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,20 @@ async def test_leaving_an_async_stream_closes_the_connection(
     else:
         await task
     assert await soon(lambda: bool(gateway.disconnects))
+
+
+@pytest.mark.parametrize("kind", ASYNC_STREAMS)
+async def test_an_async_stream_collected_in_a_cycle_is_closed_without_a_report(
+    llm: Any, gateway: LocalGateway, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    gateway.script(slow())
+    cycle: list[Any] = [await ASYNC_STREAMS[kind](llm)]
+    cycle.append(cycle)
+    await anext(cycle[0])
+    del cycle
+    gc.collect()
+    assert await soon(lambda: bool(gateway.disconnects))
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 @pytest.mark.parametrize("kind", STREAMS)
