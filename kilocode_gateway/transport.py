@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
-from kilocode_gateway.bodies import encoded
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.encoding import encoded
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,

@@ -25,8 +25,8 @@ FRAMEWORKS = ("langchain", "langchain_core", "langchain_openai", "langgraph", "l
 ARROWS: dict[str, set[str]] = {
     "__main__": {"doctor", "transport", "catalog", "local", "_version"},
     "doctor": {"transport", "catalog"},
-    "transport": {"bodies", "catalog", "fallbacks", "inputs", "options", "streams"},
-    "bodies": {"errors"},
+    "transport": {"catalog", "encoding", "fallbacks", "inputs", "options", "streams"},
+    "encoding": {"errors"},
     "fallbacks": {"errors"},
     "inputs": {"catalog", "discovery", "errors", "models", "model_map", "wire"},
     "options": {"config", "models", "policy", "wire"},

@@ -11,7 +11,7 @@ import pytest
 from llama_index.core.base.llms.types import VideoBlock
 from llama_index.core.llms import AudioBlock, ChatMessage, DocumentBlock, ImageBlock
 
-from kilocode_gateway.bodies import encoded
+from kilocode_gateway.encoding import encoded
 from llama_index_kilocode._messages import to_wire
 
 RAW = b"\x89PNG" + bytes(range(256)) * 4_000

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from kilocode_gateway.bodies import encoded
+from kilocode_gateway.encoding import encoded
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.models import is_auto
 from kilocode_gateway.options import CallOptions, without_options

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kilocode_gateway.bodies import encoded
+from kilocode_gateway.encoding import encoded
 from kilocode_gateway.errors import ConfigurationError
 
 LONG = "iVBORw0KGgoA" + "A1+/" * 200_000
