@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _DATA = b"data: {"
 PREVIEW_BYTES = 4000
 """Bytes of what is no JSON that are passed on: more than is shown, as a secret in it is hidden before it is cut."""
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class NotJSONError(ValueError):
@@ -88,7 +88,7 @@ class EventDecoder:
             return _object(event[6:])
         if not event or (event.startswith(b":") and b"\n" not in event):
             return None
-        fields = event.removeprefix(_BYTE_ORDER_MARK).split(b"\n")
+        fields = event.removeprefix(BYTE_ORDER_MARK).split(b"\n")
         lines = [line[6:] if line.startswith(b"data: ") else line[5:] for line in fields if line.startswith(b"data:")]
         data = b"\n".join(lines).strip()
         if not data:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway import usage, wire
+from kilocode_gateway.bodies import BLANKS, not_json, read_choices, read_payload, with_failures
 from kilocode_gateway.error_bodies import error_from_payload
 from kilocode_gateway.errors import KiloCodeError, MalformedReplyError, StreamInterruptedError
 from kilocode_gateway.loops import Unlisted
-from kilocode_gateway.sse import PREVIEW_BYTES, EventDecoder, NotJSONError
+from kilocode_gateway.sse import BYTE_ORDER_MARK, PREVIEW_BYTES, EventDecoder, NotJSONError
 from kilocode_gateway.wire.reply import error_in
 
 if TYPE_CHECKING:
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from kilocode_gateway.answers import AsyncOpenAnswer, OpenAnswer
-    from kilocode_gateway.error_texts import Context
 
 _log = logging.getLogger("kilocode_gateway")
 
-_BLANKS = b" \t\r\n"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NO_EVENTS = (b"{", b"[", b"<")
 _EVENT_FIELDS = (b":", b"data", b"event", b"id", b"retry", b"\xef")
 _LAST_BYTES_SECONDS = 1.0
@@ -94,11 +91,11 @@ class AnswerDecoder:
 
     def _begin(self, data: bytes) -> bytes:
         """Tell by the first bytes what comes, and give them all; a part of a byte order mark tells nothing yet."""
-        data = (self._beginning + data).lstrip(_BLANKS)
+        data = (self._beginning + data).lstrip(BLANKS)
         self._beginning = data[:PREVIEW_BYTES]
-        if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
+        if data.removeprefix(BYTE_ORDER_MARK).startswith(_NO_EVENTS):
             self._json = []
-        elif not _BYTE_ORDER_MARK.startswith(data):
+        elif not BYTE_ORDER_MARK.startswith(data):
             self._events = EventDecoder()
         return data
 
@@ -123,7 +120,7 @@ class AnswerDecoder:
                 yield delta
         if not self.reader.is_complete and self._json is None:
             raise self._incomplete()
-        self.answer = _with_failures(self.reader.completion(self._requested), self._opened.context)
+        self.answer = with_failures(self.reader.completion(self._requested), self._opened.context)
         usage.record(self.answer.model, self.answer.usage, self._trackers)
         yield self.reader.last()
 
@@ -151,7 +148,7 @@ class AnswerDecoder:
     def _incomplete(self) -> KiloCodeError:
         if self._beginning and not self.reader.has_begun and not self._beginning.startswith(_EVENT_FIELDS):
             more = " and more" if len(self._beginning) >= PREVIEW_BYTES else ""
-            return _not_json(self._beginning, self._opened, more)
+            return not_json(self._beginning, self._opened, more)
         done = " although it says that it is done" if self.said_done else ""
         return self._error(
             StreamInterruptedError,
@@ -354,69 +351,9 @@ def forget_frames(error: KiloCodeError) -> KiloCodeError:
     return error
 
 
-def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str, Any]:
-    """Read a body that must be a JSON object; white space before it is the gateway's keep-alive.
-
-    Raises:
-        MalformedReplyError: If it is none.
-        KiloCodeError: If the object is an error after all.
-
-    """
-    try:
-        payload = json.loads(body.lstrip(_BLANKS).removeprefix(_BYTE_ORDER_MARK).decode())
-    except (ValueError, RecursionError):
-        payload = None
-    if not isinstance(payload, dict):
-        raise _not_json(body, opened)
-    failed = error_in(payload)
-    if failed is not None:
-        raise error_from_payload(failed, opened.headers, opened.context)
-    return payload
-
-
-def _not_json(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, more: str = "") -> KiloCodeError:
-    preview = opened.context.clean(body[:PREVIEW_BYTES].decode("utf-8", "replace"))[:200].strip()
-    kind = opened.headers.get("content-type", "no content type")
-    msg = (
-        f"The answer from {opened.context.url} is not a JSON object ({kind}, {len(body):,} bytes{more}): {preview!r}. "
-        "It may have been cut, or the base URL may lead to something that is not the gateway."
-    )
-    return opened.context.make(MalformedReplyError, msg, status=opened.status, body=preview)
-
-
-def read_choices(
-    payload: dict[str, Any], opened: OpenAnswer | AsyncOpenAnswer, requested_model: str
-) -> list[wire.Completion]:
-    """Read the answers that a reply holds.
-
-    Raises:
-        MalformedReplyError: If it holds none.
-
-    """
-    try:
-        answers = wire.read_completions(payload, requested_model)
-    except ValueError as exc:
-        reason = str(exc)
-    else:
-        return [_with_failures(answer, opened.context) for answer in answers]
-    msg = (
-        f"The answer from {opened.context.url} has {reason}; its fields are {', '.join(payload) or 'none'}. "
-        "Try again, or choose another model."
-    )
-    raise opened.context.make(MalformedReplyError, msg, status=opened.status, body=payload)
-
-
 def count_lost(opened: OpenAnswer | AsyncOpenAnswer) -> None:
     """Count an answer that was cut while it arrived: it is paid for, though nobody knows what it cost."""
     usage.record(opened.context.model or "", None)
-
-
-def _with_failures(answer: wire.Completion, context: Context) -> wire.Completion:
-    """Tell in an answer which models had failed before the one that gave it."""
-    if context.failed:
-        answer.fallback_model = context.model
-        answer.failed_models = list(context.failed)
-    return answer
 
 
 def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> list[wire.Completion]:
@@ -426,7 +363,7 @@ def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model
         KiloCodeError: If it is an error, or not what the protocol promises.
 
     """
-    if not body.lstrip(_BLANKS).startswith(_EVENT_FIELDS[:-1]):
+    if not body.lstrip(BLANKS).startswith(_EVENT_FIELDS[:-1]):
         answers = read_choices(read_payload(body, opened), opened, requested_model)
         usage.record(answers[0].model, answers[0].usage)
         return answers
