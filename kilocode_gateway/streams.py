@@ -20,7 +20,7 @@ from kilocode_gateway.sse import BYTE_ORDER_MARK, PREVIEW_BYTES, EventDecoder, N
 from kilocode_gateway.wire.reply import error_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator
+    from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -49,6 +49,8 @@ class AnswerDecoder:
         self._requested = requested_model
         self._trackers = usage.active()
         self._awaits_first = True
+        self._usage_before: dict[str, Any] | None = None
+        """The usage as it was told before the bytes that were fed last."""
         self._beginning = b""
         self._events: EventDecoder | None = None
         self._json: list[bytes] | None = None
@@ -58,11 +60,11 @@ class AnswerDecoder:
         """Whether the stream said `[DONE]`, so that nothing more can come."""
         return self._events is not None and self._events.done
 
-    def feed(self, data: bytes) -> Iterator[wire.Delta]:
+    def feed(self, data: bytes) -> Iterable[wire.Delta]:
         """Take the next bytes and give the pieces that they complete.
 
         Raises:
-            KiloCodeError: If they carry an error, or are not what the protocol promises.
+            KiloCodeError: If they carry an error, or are not what the protocol promises; after the pieces before it.
 
         """
         if self._events is None and self._json is None:
@@ -72,22 +74,21 @@ class AnswerDecoder:
         if self._json is not None:
             self._json.append(data)
         if self._events is None:
-            return
+            return ()
+        self._usage_before = self.reader.usage
+        pieces: list[wire.Delta] = []
+        error: KiloCodeError | None = None
         try:
-            for chunk in self._events.feed(data):
-                delta = self._read(chunk)
+            for event in self._events.feed(data):
+                delta = self._read_event(self._events, event)
                 if delta is not None:
-                    if self._awaits_first:
-                        self._awaits_first = False
-                        self._opened.context.deadline.first_token_came()
-                    yield delta
-        except NotJSONError as exc:
-            beginning = self._opened.context.clean(str(exc))[:200]
-        else:
-            return
-        raise self._error(
-            MalformedReplyError, f"An event of the stream from {self._opened.context.url} is not JSON: {beginning!r}."
-        )
+                    pieces.append(delta)
+        except KiloCodeError as exc:
+            error = forget_frames(exc)
+        if pieces and self._awaits_first:
+            self._awaits_first = False
+            self._opened.context.deadline.first_token_came()
+        return pieces if error is None else _ending(pieces, error)
 
     def _begin(self, data: bytes) -> bytes:
         """Tell by the first bytes what comes, and give them all; a part of a byte order mark tells nothing yet."""
@@ -112,9 +113,11 @@ class AnswerDecoder:
             read_choices(payload, self._opened, self._requested)
             rest: list[dict[str, Any]] = [payload]
         else:
-            rest = list(self._events.close()) if self._events is not None else []
+            last = self._events.close() if self._events is not None else None
+            rest = [] if last is None else [last]
         for chunk in rest:
             delta = self._read(chunk)
+            self._usage_before = self.reader.usage
             if delta is not None:
                 # The bytes have ended, so no time limit can run out any more.
                 yield delta
@@ -123,6 +126,10 @@ class AnswerDecoder:
         self.answer = with_failures(self.reader.completion(self._requested), self._opened.context)
         usage.record(self.answer.model, self.answer.usage, self._trackers)
         yield self.reader.last()
+
+    def forget_untaken(self) -> None:
+        """Forget the usage that came with the last pieces: the answer is left before all of them were taken."""
+        self.reader.usage = self._usage_before
 
     def leave(self) -> None:
         """Count an answer that began and is left before its end: it is a call, though nobody knows what it cost."""
@@ -137,6 +144,17 @@ class AnswerDecoder:
             return True
         error.with_text(self.reader.text)
         return False
+
+    def _read_event(self, events: EventDecoder, event: bytes) -> wire.Delta | None:
+        try:
+            chunk = events.read(event)
+        except NotJSONError as exc:
+            beginning = self._opened.context.clean(str(exc))[:200]
+        else:
+            return None if chunk is None else self._read(chunk)
+        raise self._error(
+            MalformedReplyError, f"An event of the stream from {self._opened.context.url} is not JSON: {beginning!r}."
+        )
 
     def _read(self, chunk: dict[str, Any]) -> wire.Delta | None:
         failed = error_in(chunk)
@@ -158,6 +176,12 @@ class AnswerDecoder:
 
     def _error(self, kind: type[KiloCodeError], message: str) -> KiloCodeError:
         return self._opened.context.make(kind, message, status=self._opened.status).with_text(self.reader.text)
+
+
+def _ending(pieces: list[wire.Delta], error: KiloCodeError) -> Iterator[wire.Delta]:
+    """Give the pieces before an error, and raise it then."""
+    yield from pieces
+    raise error
 
 
 class Stream:
@@ -250,6 +274,9 @@ def _pieces(opened: OpenAnswer, decoder: AnswerDecoder) -> Generator[wire.Delta,
                 next(chunks, None)
             finally:
                 patience.cancel()
+    except GeneratorExit:
+        decoder.forget_untaken()
+        raise
     finally:
         decoder.leave()
         chunks.close()
@@ -339,6 +366,9 @@ async def _apieces(opened: AsyncOpenAnswer, decoder: AnswerDecoder) -> AsyncGene
             # What ends the body must be read, or the connection could not be used again.
             async with asyncio.timeout(_LAST_BYTES_SECONDS):
                 await anext(chunks, None)
+    except GeneratorExit:
+        decoder.forget_untaken()
+        raise
     finally:
         decoder.leave()
         await chunks.aclose()
