@@ -35,11 +35,14 @@ class EventDecoder:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes and give the events that are complete now, each as its lines for `read`."""
-        if self._carriage_return or b"\r" in data:
+        if self._carriage_return or data.find(b"\r") >= 0:
             data = self._with_line_feeds(data)
         if not data:
             return []
         parts = self._parts
+        if not parts and data.find(b"\n") == len(data) - 2 and data.endswith(b"\n\n"):
+            # One event of one line, as most servers write them.
+            return [data[:-2]]
         if parts:
             boundary = b"\n\n" in data or (data[:1] == b"\n" and self._last == b"\n")
             self._last = data[-1:]

@@ -43,6 +43,7 @@ class AnswerDecoder:
 
     def __init__(self, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> None:
         self.reader = wire.StreamReader()
+        self._repeats = wire.Repeats(self.reader)
         self.answer: wire.Completion | None = None
         """The whole answer, once it is complete."""
         self._opened = opened
@@ -80,7 +81,7 @@ class AnswerDecoder:
         error: KiloCodeError | None = None
         try:
             for event in self._events.feed(data):
-                delta = self._read_event(self._events, event)
+                delta = self._repeats.read(event) or self._read_event(self._events, event)
                 if delta is not None:
                     pieces.append(delta)
         except KiloCodeError as exc:
@@ -151,7 +152,11 @@ class AnswerDecoder:
         except NotJSONError as exc:
             beginning = self._opened.context.clean(str(exc))[:200]
         else:
-            return None if chunk is None else self._read(chunk)
+            if chunk is None:
+                return None
+            delta = self._read(chunk)
+            self._repeats.note(event, chunk, delta)
+            return delta
         raise self._error(
             MalformedReplyError, f"An event of the stream from {self._opened.context.url} is not JSON: {beginning!r}."
         )
