@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
+from kilocode_gateway.bodies import read_payload
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.encoding import encoded
 from kilocode_gateway.error_texts import Context
@@ -32,7 +33,7 @@ from kilocode_gateway.inputs import alook, check_inputs, look
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
 from kilocode_gateway.options import CallOptions, checked_headers, without_options
 from kilocode_gateway.policy import Deadline, RetryPolicy, timeouts_of
-from kilocode_gateway.streams import AsyncStream, Stream, count_lost, forget_frames, read_body, read_payload
+from kilocode_gateway.streams import AsyncStream, Stream, count_lost, forget_frames, read_body
 from kilocode_gateway.wire.embeddings import embeddings_body, read_vectors
 
 if TYPE_CHECKING:
