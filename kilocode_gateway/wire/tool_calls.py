@@ -68,8 +68,12 @@ class ToolCallAssembler:
 
     def add(self, pieces: object) -> list[ToolCallDelta]:
         """Take a delta's `tool_calls` and give them in one clear form: one piece for each call."""
-        found = (self._add(piece) for piece in (pieces if isinstance(pieces, list) else ()) if isinstance(piece, dict))
-        return joined(delta for delta in found if delta is not None)
+        found: list[ToolCallDelta] = []
+        for piece in pieces if isinstance(pieces, list) else ():
+            delta = self._add(piece) if isinstance(piece, dict) else None
+            if delta is not None:
+                found.append(delta)
+        return joined(found) if len(found) > 1 else found
 
     def finish(self) -> list[ToolCall]:
         """Give the complete calls."""
