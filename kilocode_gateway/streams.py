@@ -17,6 +17,7 @@ from kilocode_gateway.error_bodies import error_from_payload
 from kilocode_gateway.errors import KiloCodeError, MalformedReplyError, StreamInterruptedError
 from kilocode_gateway.loops import Unlisted
 from kilocode_gateway.sse import BYTE_ORDER_MARK, PREVIEW_BYTES, EventDecoder, NotJSONError
+from kilocode_gateway.wire.merging import merged
 from kilocode_gateway.wire.reply import error_in
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class AnswerDecoder:
         return self._events is not None and self._events.done
 
     def feed(self, data: bytes) -> Iterable[wire.Delta]:
-        """Take the next bytes and give the pieces that they complete.
+        """Take the next bytes and give the pieces that they complete, those of tool calls in few.
 
         Raises:
             KiloCodeError: If they carry an error, or are not what the protocol promises; after the pieces before it.
@@ -90,6 +91,8 @@ class AnswerDecoder:
         if pieces and self._awaits_first:
             self._awaits_first = False
             self._opened.context.deadline.first_token_came()
+        if len(pieces) > 1:
+            pieces = merged(pieces)
         return pieces if error is None else _ending(pieces, error)
 
     def _begin(self, data: bytes) -> bytes:

@@ -130,7 +130,7 @@ def object_by_the_catalog(bench: Bench) -> str:
 def grows(bench: Bench) -> str:
     """The object grows while it streams."""
     pieces = [call(arguments=TEXT[place : place + 4], index=0) for place in range(0, len(TEXT), 4)]
-    bench.script(reply(call("City", "", index=0, id="a"), *pieces, finish="tool_calls"))
+    bench.script(reply(call("City", "", index=0, id="a"), *pieces, finish="tool_calls", split="event"))
     found = _predict(bench, bench.model())
     states = {str(one) for one in found}
     return _is_lisbon(found[-1] if found else None) if len(states) > 2 else "no: whole at once"  # noqa: PLR2004 - more than empty and whole

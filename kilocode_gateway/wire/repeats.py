@@ -64,8 +64,10 @@ class Repeats:
 
     def _told(self, chunk: dict[str, Any], delta: Delta | None) -> tuple[str, str, int]:
         """Give what kind of piece came last, its text, and in how many places of the chunk that stands."""
-        choice = as_dict(chunk["choices"][0]) if delta is not None else {}
-        if delta is None or choice.get("index"):
+        if delta is None or not (delta.text or delta.reasoning):
+            return "", "", 0
+        choice = as_dict(chunk["choices"][0])
+        if choice.get("index"):
             return "", "", 0
         sent = as_dict(choice.get("delta"))
         if delta == Delta(text=delta.text, raw=chunk):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.wire.values import as_dict, as_str
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(slots=True)
@@ -65,17 +68,12 @@ class ToolCallAssembler:
 
     def add(self, pieces: object) -> list[ToolCallDelta]:
         """Take a delta's `tool_calls` and give them in one clear form: one piece for each call."""
-        found: dict[int, ToolCallDelta] = {}
+        found: list[ToolCallDelta] = []
         for piece in pieces if isinstance(pieces, list) else ():
             delta = self._add(piece) if isinstance(piece, dict) else None
-            if delta is None:
-                continue
-            first = found.setdefault(delta.index, delta)
-            if first is not delta:
-                # LangChain takes two pieces of one message for two calls.
-                first.name = first.name or delta.name
-                first.arguments += delta.arguments
-        return list(found.values())
+            if delta is not None:
+                found.append(delta)
+        return joined(found) if len(found) > 1 else found
 
     def finish(self) -> list[ToolCall]:
         """Give the complete calls."""
@@ -132,6 +130,22 @@ class ToolCallAssembler:
             return isinstance(json.loads("".join(self._arguments[slot])), dict)
         except (ValueError, RecursionError):
             return False
+
+
+def joined(pieces: Iterable[ToolCallDelta]) -> list[ToolCallDelta]:
+    """Give one piece for each call, in the order in which the calls come first.
+
+    LangChain takes two pieces of one message for two calls.
+    """
+    found: dict[int, list[ToolCallDelta]] = {}
+    for piece in pieces:
+        found.setdefault(piece.index, []).append(piece)
+    return [same[0] if len(same) == 1 else _joined(same) for same in found.values()]
+
+
+def _joined(same: list[ToolCallDelta]) -> ToolCallDelta:
+    name = next((piece.name for piece in same if piece.name), None)
+    return ToolCallDelta(same[0].index, same[0].id, name, "".join(piece.arguments for piece in same))
 
 
 def _key(index: object) -> object:

@@ -75,7 +75,7 @@ def _slow_reply(method: str, text: str, name: str = "JokeDict") -> Reply:
     else:
         deltas = [{"content": cut} for cut in cuts]
     chunks = [{"id": "gen-1", "model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
-    return Reply.chunks([*chunks, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}])
+    return Reply.chunks([*chunks, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}], split="event")
 
 
 async def _run(ask: Any, runnable: Any) -> Any:

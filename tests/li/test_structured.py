@@ -85,7 +85,8 @@ async def test_the_object_grows_while_it_streams(llm: KiloCode, gateway: LocalGa
     first = {"index": 0, "id": "c1", "function": {"name": "City", "arguments": ""}}
     calls = [first, *({"index": 0, "function": {"arguments": piece}} for piece in pieces)]
     chunks: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {"tool_calls": [one]}}]} for one in calls]
-    gateway.script(Reply.chunks([*chunks, {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}]))
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
+    gateway.script(Reply.chunks([*chunks, end], split="event"))
     grown = list(llm.stream_structured_predict(City, PROMPT, place="Lisbon"))
     assert grown[-1] == City(name="Lisbon", people=500000)
     names = [one.name for one in grown]

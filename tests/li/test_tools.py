@@ -91,9 +91,9 @@ ODD_STREAMS: dict[str, list[list[dict[str, Any]]]] = {
 }
 
 
-def stream(chunks: list[list[dict[str, Any]]]) -> Reply:
+def stream(chunks: list[list[dict[str, Any]]], **faults: Any) -> Reply:
     deltas: list[dict[str, Any]] = [{"choices": [{"index": 0, "delta": {"tool_calls": calls}}]} for calls in chunks]
-    return Reply.chunks([*deltas, {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}])
+    return Reply.chunks([*deltas, {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}], **faults)
 
 
 async def collect(llm: KiloCode, *, is_async: bool, **settings: Any) -> list[ChatResponse]:
@@ -138,7 +138,8 @@ async def test_one_call_only_unless_parallel_ones_are_allowed(
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_late_name_is_known_while_the_call_grows(llm: KiloCode, gateway: LocalGateway, is_async: bool) -> None:
-    gateway.script(stream([[piece(0, "c1", arguments="")], [piece(0, name="add")], [piece(0, arguments='{"a": 1}')]]))
+    chunks = [[piece(0, "c1", arguments="")], [piece(0, name="add")], [piece(0, arguments='{"a": 1}')]]
+    gateway.script(stream(chunks, split="event"))
     responses = await collect(llm, is_async=is_async)
     grown = [response for response in responses if response.message.additional_kwargs.get("tool_calls")]
     told = [response.message.additional_kwargs["tool_calls"][0]["function"]["name"] for response in grown]
@@ -283,7 +284,7 @@ async def test_predict_and_call_calls_nothing_with_half_its_arguments(
 
 
 def test_a_growing_call_shows_what_has_come(llm: KiloCode, gateway: LocalGateway) -> None:
-    gateway.script(stream([[piece(0, "c1", "add", '{"text": "on')], [piece(0, arguments='e"}')]]))
+    gateway.script(stream([[piece(0, "c1", "add", '{"text": "on')], [piece(0, arguments='e"}')]], split="event"))
     grown = [
         llm.get_tool_calls_from_response(response)[0].tool_kwargs
         for response in llm.stream_chat_with_tools([TOOL], user_msg="Add.")
