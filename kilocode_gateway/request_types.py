@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from kilocode_gateway.known_models import KnownModel
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kilocode_gateway.known_models import KnownModel
 
 # Editors complete the documented values; the gateway takes any.
 Mode = (

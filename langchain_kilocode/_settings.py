@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 if TYPE_CHECKING:
-    from kilocode_gateway.request_types import ProviderRouting, Reasoning
+    ProviderRouting = request_types.ProviderRouting
+    Reasoning = request_types.Reasoning
 else:
 
-    def _for_pydantic(plain):
+    def _for_pydantic(plain: Any) -> Any:
         """Give a dict type anew as typing_extensions' own, which pydantic demands on Python 3.11."""
         made = TypedDict(plain.__name__, get_type_hints(plain), total=False)
         made.__doc__, made.__module__ = plain.__doc__, __name__
