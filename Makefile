@@ -40,9 +40,9 @@ lint: .venv/lint.stamp ## ruff, whether the code is formatted, and whether a tra
 	$(BIN)/ruff format --check .
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)
 
-types: .venv/type.stamp ## mypy on the three packages, pyright on tests/typing
+types: .venv/type.stamp ## mypy on the three packages and tests/typing, pyright on tests/typing
 	$(BIN)/mypy
-	@if [ -d tests/typing ]; then $(BIN)/basedpyright; fi
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 audit: .venv/test.stamp ## Known vulnerabilities of what we require; says so where nobody can tell
 	@$(BIN)/python .ci/audit.py || [ $$? -eq 75 ]
