@@ -62,7 +62,7 @@ class RequestSettings(TypedDict, total=False):
     check_inputs: bool
     enable_thinking: bool | None
     extra_body: Mapping[str, Any] | None
-    fallback_models: list[KnownModel | str] | None
+    fallback_models: list[KnownModel] | list[str] | None
     first_token_timeout: float | None
     frequency_penalty: float | None
     include_reasoning: bool | None

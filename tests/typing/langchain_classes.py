@@ -75,10 +75,13 @@ assert_type(Mine(model="kilo/auto", mood="brisk").mood, str)
 known: KnownModel = "openai/gpt-5.4"
 any_string: str = "acme/unheard-of"
 names: list[str] = [any_string]
+either: list[KnownModel | str] = [known, any_string]
 ChatKiloCode(model=known, fallback_models=["openai/gpt-5.4", "acme/unheard-of"])
 ChatKiloCode(model=any_string, fallback_models=names)
+ChatKiloCode(fallback_models=either)
+ChatKiloCode(fallback_models=[known])
 ChatKiloCode(fallback_models="openai/gpt-5.4")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-ChatKiloCode(fallback_models=[5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+ChatKiloCode(fallback_models=[5])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 # Dicts.
 routing: ProviderRouting = {"order": ["anthropic"], "data_collection": "deny", "zdr": True}

@@ -50,8 +50,11 @@ KiloCode(n=2)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 known: KnownModel = "openai/gpt-5.4"
 any_string: str = "acme/unheard-of"
 names: list[str] = [any_string]
+either: list[KnownModel | str] = [known, any_string]
 KiloCode(model=known, fallback_models=["openai/gpt-5.4", "acme/unheard-of"])
 KiloCode(any_string, fallback_models=names)
+KiloCode(fallback_models=either)
+KiloCode(fallback_models=[known])
 KiloCode(fallback_models="openai/gpt-5.4")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 # Dicts.
