@@ -18,10 +18,10 @@ BENCH :=
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults lowest clean
+.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults lowest known-models clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1	\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
 
 demo: .venv/demo.stamp ## LangChain and LlamaIndex answer through the gateway (a local one unless KILOCODE_API_KEY is set)
 	$(BIN)/python examples/demo.py
@@ -40,9 +40,9 @@ lint: .venv/lint.stamp ## ruff, whether the code is formatted, and whether a tra
 	$(BIN)/ruff format --check .
 	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook $(SECRETS)
 
-types: .venv/type.stamp ## mypy on the three packages, pyright on tests/typing
+types: .venv/type.stamp ## mypy on the three packages and tests/typing, pyright on tests/typing
 	$(BIN)/mypy
-	@if [ -d tests/typing ]; then $(BIN)/basedpyright; fi
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 audit: .venv/test.stamp ## Known vulnerabilities of what we require; says so where nobody can tell
 	@$(BIN)/python .ci/audit.py || [ $$? -eq 75 ]
@@ -64,6 +64,9 @@ capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models 
 
 faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line ended after every byte (some minutes)
 	$(BIN)/python -m tests.faults
+
+known-models: .venv/test.stamp ## Ask the gateway which of the model names that editors offer it still lists, and write them
+	$(BIN)/python .ci/known_models.py
 
 lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has moved in pyproject.toml
 	$(PIP) install --quiet 'uv>=0.9'

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         UpstreamError,
     )
     from kilocode_gateway.hidden import Secret
+    from kilocode_gateway.known_models import KnownEmbeddingModel, KnownFIMModel, KnownModel
     from kilocode_gateway.local import LocalGateway
     from kilocode_gateway.models import ModelInfo, Pricing
     from kilocode_gateway.transport import Transport
@@ -59,6 +60,9 @@ __all__ = [
     "InsufficientBalanceError",
     "InvalidRequestError",
     "KiloCodeError",
+    "KnownEmbeddingModel",
+    "KnownFIMModel",
+    "KnownModel",
     "LocalGateway",
     "MalformedReplyError",
     "ModelInfo",
@@ -87,6 +91,9 @@ _HOMES = {
     "EmbeddingModelInfo": "embedding_models",
     "EmbeddingModels": "embedding_models",
     "GatewayConfig": "config",
+    "KnownEmbeddingModel": "known_models",
+    "KnownFIMModel": "known_models",
+    "KnownModel": "known_models",
     "LocalGateway": "local",
     "ModelInfo": "models",
     "Pricing": "models",

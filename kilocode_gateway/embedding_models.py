@@ -21,6 +21,7 @@ from kilocode_gateway.tables import nearest
 
 if TYPE_CHECKING:
     from kilocode_gateway.http import Answer
+    from kilocode_gateway.known_models import KnownEmbeddingModel
 
 T = TypeVar("T")
 
@@ -156,7 +157,7 @@ class EmbeddingModels(Mapping[str, EmbeddingModelInfo]):
         """Give the models that come with the package: the gateway's list of autumn 2026."""
         return _Slot.bundled
 
-    def resolve(self, reference: str) -> str:
+    def resolve(self, reference: KnownEmbeddingModel | str) -> str:
         """Give the id to send for a reference: without other clients' prefixes, and in full for a short name.
 
         Raises:
@@ -166,7 +167,7 @@ class EmbeddingModels(Mapping[str, EmbeddingModelInfo]):
         id_ = parse_model_ref(reference)
         return id_ if id_ in self._infos else self.aliases.get(id_, id_)
 
-    def check(self, reference: str, dimensions: int) -> None:
+    def check(self, reference: KnownEmbeddingModel | str, dimensions: int) -> None:
         """Refuse a length of vectors that a model cannot give. A model that is not listed is left to the gateway.
 
         Raises:
@@ -187,7 +188,7 @@ class EmbeddingModels(Mapping[str, EmbeddingModelInfo]):
             model=info.id,
         )
 
-    def __getitem__(self, reference: str) -> EmbeddingModelInfo:
+    def __getitem__(self, reference: KnownEmbeddingModel | str) -> EmbeddingModelInfo:
         info = self.get(reference)
         if info is not None:
             return info
@@ -197,10 +198,12 @@ class EmbeddingModels(Mapping[str, EmbeddingModelInfo]):
         raise UnknownModelError(msg, nearest=near)
 
     @overload
-    def get(self, reference: str, /) -> EmbeddingModelInfo | None: ...
+    def get(self, reference: KnownEmbeddingModel | str, /) -> EmbeddingModelInfo | None: ...
     @overload
-    def get(self, reference: str, default: EmbeddingModelInfo | T, /) -> EmbeddingModelInfo | T: ...
-    def get(self, reference: str, default: object = None, /) -> object:
+    def get(
+        self, reference: KnownEmbeddingModel | str, default: EmbeddingModelInfo | T, /
+    ) -> EmbeddingModelInfo | T: ...
+    def get(self, reference: KnownEmbeddingModel | str, default: object = None, /) -> object:
         """Give a model, or the default where there is none."""
         try:
             return self._infos.get(self.resolve(reference), default)

@@ -12,6 +12,7 @@ from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.models import SUCCESSORS, ModelInfo, parse_model_ref
 
 if TYPE_CHECKING:
+    from kilocode_gateway.known_models import KnownModel
     from kilocode_gateway.tables import Order
 
 Source = Literal["gateway", "cache", "stale cache", "bundled"]
@@ -57,11 +58,11 @@ class ModelMap(Mapping[str, ModelInfo]):
         """Seconds since the list was fetched; None for the bundled one."""
         return None if self.fetched is None else max(0.0, cache.now() - self.fetched)
 
-    def is_discovered(self, id_: str) -> bool:
+    def is_discovered(self, id_: KnownModel | str) -> bool:
         """Say whether the gateway itself listed this very id."""
         return id_ in self._listed
 
-    def __getitem__(self, reference: str) -> ModelInfo:
+    def __getitem__(self, reference: KnownModel | str) -> ModelInfo:
         id_ = self._id(reference)
         if id_ is not None:
             return self._info(id_)
@@ -71,10 +72,10 @@ class ModelMap(Mapping[str, ModelInfo]):
         raise UnknownModelError(msg, nearest=near)
 
     @overload
-    def get(self, reference: str, /) -> ModelInfo | None: ...
+    def get(self, reference: KnownModel | str, /) -> ModelInfo | None: ...
     @overload
-    def get(self, reference: str, default: ModelInfo | T, /) -> ModelInfo | T: ...
-    def get(self, reference: str, default: object = None, /) -> object:
+    def get(self, reference: KnownModel | str, default: ModelInfo | T, /) -> ModelInfo | T: ...
+    def get(self, reference: KnownModel | str, default: object = None, /) -> object:
         """Give a model, or the default where there is none; without looking for similar names, which takes longer."""
         id_ = self._id(reference)
         return default if id_ is None else self._info(id_)
@@ -177,7 +178,7 @@ class ModelMap(Mapping[str, ModelInfo]):
         ]
         return found if sort is None else sorted(found, key=tables.ORDERS[sort])
 
-    def nearest(self, reference: str, n: int = 3) -> list[str]:
+    def nearest(self, reference: KnownModel | str, n: int = 3) -> list[str]:
         """Give the ids that look most like a reference, best first; never the reference itself."""
         try:
             wanted = parse_model_ref(reference)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 from langchain_core.language_models import LanguageModelInput  # noqa: TC002 - see ToolLike
 from langchain_core.messages import AIMessage  # noqa: TC002
@@ -17,7 +17,18 @@ from langchain_kilocode import _structured
 from langchain_kilocode._fields import GatewayChatModel
 from langchain_kilocode._settings import check_call
 from langchain_kilocode._tools import to_choice, to_tools
+from langchain_kilocode._typed import BindSettings, BindToolsSettings, StructuredSettings  # noqa: TC001 - see ToolLike
 from langchain_kilocode.errors import ConfigurationError, told_to_langchain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from langchain_core.messages import AIMessageChunk
+    from langchain_core.runnables import RunnableConfig
+
+    from langchain_kilocode._typed import CallSettings
+
+T = TypeVar("T")
 
 # Not for type checkers alone: `with_fallbacks` reads the methods' annotations, to see which give a runnable.
 ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
@@ -26,8 +37,44 @@ ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 class BindableChatModel(GatewayChatModel):
     """A chat model on the gateway that takes tools and schemas."""
 
+    # A call refuses other settings than these, so each says less than the framework's own.
+    if TYPE_CHECKING:
+
+        def invoke(  # type: ignore[override]
+            self,
+            input: LanguageModelInput,  # noqa: A002 - the framework's name
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[CallSettings],
+        ) -> AIMessage: ...
+        async def ainvoke(  # type: ignore[override]
+            self,
+            input: LanguageModelInput,  # noqa: A002
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[CallSettings],
+        ) -> AIMessage: ...
+        def stream(  # type: ignore[override]
+            self,
+            input: LanguageModelInput,  # noqa: A002
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[CallSettings],
+        ) -> Iterator[AIMessageChunk]: ...
+        def astream(  # type: ignore[override]
+            self,
+            input: LanguageModelInput,  # noqa: A002
+            config: RunnableConfig | None = None,
+            *,
+            stop: list[str] | None = None,
+            **kwargs: Unpack[CallSettings],
+        ) -> AsyncIterator[AIMessageChunk]: ...
+
     @told_to_langchain
-    def bind(self, **kwargs: Any) -> Any:
+    def bind(self, **kwargs: Unpack[BindSettings]) -> Runnable[LanguageModelInput, AIMessage]:  # type: ignore[override]
         """Give this model with request fields set for every call.
 
         `metadata` is sent as the gateway's, although a call's own `metadata=` is LangChain's.
@@ -42,7 +89,7 @@ class BindableChatModel(GatewayChatModel):
         return super().bind(**kwargs)
 
     @told_to_langchain
-    def bind_tools(
+    def bind_tools(  # type: ignore[override]
         self,
         tools: Sequence[ToolLike],
         *,
@@ -50,7 +97,7 @@ class BindableChatModel(GatewayChatModel):
         strict: bool | None = None,
         parallel_tool_calls: bool | None = None,
         response_format: Any = None,
-        **kwargs: Any,
+        **kwargs: Unpack[BindToolsSettings],
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Give this model with tools that it may call.
 
@@ -70,20 +117,64 @@ class BindableChatModel(GatewayChatModel):
             UnknownSettingError: If a further name is no request field.
 
         """
+        call: dict[str, Any] = {**kwargs}
         if response_format is not None:
-            kwargs["response_format"] = _structured.response_format(response_format)
+            call["response_format"] = _structured.response_format(response_format)
             strict = None
         formatted = to_tools(tools, strict)
         if parallel_tool_calls is not None:
-            kwargs["parallel_tool_calls"] = parallel_tool_calls
+            call["parallel_tool_calls"] = parallel_tool_calls
         if tool_choice:
-            kwargs["tool_choice"] = to_choice(tool_choice, formatted)
+            call["tool_choice"] = to_choice(tool_choice, formatted)
         if formatted:
             # Some upstreams refuse an empty list.
-            kwargs["tools"] = formatted
-        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(**kwargs)
-        return bound
+            call["tools"] = formatted
+        return self.bind(**call)
 
+    @overload  # type: ignore[override]
+    def with_structured_output(
+        self,
+        schema: type[T],
+        *,
+        method: _structured.Method | None = None,
+        include_raw: Literal[False] = False,
+        strict: bool | None = None,
+        tools: None = None,
+        **kwargs: Unpack[StructuredSettings],
+    ) -> Runnable[LanguageModelInput, T]: ...
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[T],
+        *,
+        method: _structured.Method | None = None,
+        include_raw: Literal[False] = False,
+        strict: bool | None = None,
+        tools: list[Any],
+        **kwargs: Unpack[StructuredSettings],
+    ) -> Runnable[LanguageModelInput, T | None]: ...
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: _structured.Method | None = None,
+        include_raw: Literal[True],
+        strict: bool | None = None,
+        tools: list[Any] | None = None,
+        **kwargs: Unpack[StructuredSettings],
+    ) -> Runnable[LanguageModelInput, dict[str, Any]]: ...
+    @overload
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: _structured.Method | None = None,
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: list[Any] | None = None,
+        **kwargs: Unpack[StructuredSettings],
+    ) -> Runnable[LanguageModelInput, Any]: ...
     @told_to_langchain
     def with_structured_output(
         self,

@@ -13,15 +13,14 @@ from kilocode_gateway import __version__, wire
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.hidden import SECRETS
 from kilocode_gateway.options import CallOptions
+from kilocode_gateway.request_types import Mode, Verbosity
 from langchain_kilocode._connection import Carried, Headers, Memory, hide_secrets
 from langchain_kilocode._profile import to_profile
 from langchain_kilocode._settings import (
     NOT_HERE,
     REQUEST_FIELDS,
-    Mode,
     ProviderRouting,
     Reasoning,
-    Verbosity,
     check_names,
     refuse_foreign_names,
     refuse_openai_settings,

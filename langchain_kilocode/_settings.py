@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
-from kilocode_gateway import wire
+from kilocode_gateway import request_types, wire
 from langchain_kilocode.errors import ConfigurationError, UnknownSettingError, told_to_langchain
 
 if TYPE_CHECKING:
@@ -16,49 +16,21 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-class ProviderRouting(TypedDict, total=False):
-    """Which providers may serve a request. An organization's own policy replaces it (gateway server source, 2026)."""
+if TYPE_CHECKING:
+    ProviderRouting = request_types.ProviderRouting
+    Reasoning = request_types.Reasoning
+else:
 
-    # A key that the gateway learns later goes out as it is.
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic reads it here
+    def _for_pydantic(plain: Any) -> Any:
+        """Give a dict type anew as typing_extensions' own, which pydantic demands on Python 3.11."""
+        made = TypedDict(plain.__name__, get_type_hints(plain), total=False)
+        made.__doc__, made.__module__ = plain.__doc__, __name__
+        # A key that the gateway learns later goes out as it is.
+        made.__pydantic_config__ = ConfigDict(extra="allow")
+        return made
 
-    order: list[str]
-    """Providers to try, in this order."""
-    only: list[str]
-    """The only providers that may serve."""
-    ignore: list[str]
-    """Providers that may not serve."""
-    sort: str
-    """What to prefer: price, throughput or latency."""
-    data_collection: str
-    """`allow` or `deny`: whether the provider may keep prompts. `deny` excludes models that train on them."""
-    zdr: bool
-    """Only providers that retain nothing."""
-    require_parameters: bool
-    """Only providers that support every parameter of the request."""
-
-
-class Reasoning(TypedDict, total=False):
-    """How much a model thinks. The auto models decide it themselves (gateway server source, 2026)."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]  # pydantic reads it here
-
-    effort: str
-    """none, minimal, low, medium, high, xhigh or max; which of them a model knows is in its profile."""
-    max_tokens: int
-    """The most tokens for reasoning; an alternative to `effort`."""
-    exclude: bool
-    """Think, but do not send the reasoning."""
-    enabled: bool
-    """Think at all. Models that always think refuse `False`."""
-
-
-# Editors complete the documented values; the gateway takes any.
-Mode = (
-    Literal["architect", "ask", "build", "claw", "code", "debug", "explore", "general", "orchestrator", "plan"] | str  # noqa: PYI051
-)
-
-Verbosity = Literal["low", "medium", "high", "xhigh", "max"] | str  # noqa: PYI051
+    ProviderRouting = _for_pydantic(request_types.ProviderRouting)
+    Reasoning = _for_pydantic(request_types.Reasoning)
 
 REQUEST_FIELDS = (
     *wire.OPTIONS,

@@ -20,6 +20,7 @@ from langchain_kilocode.errors import ConfigurationError, told_to_langchain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
+    from typing import Unpack
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
     from langchain_core.language_models import LanguageModelInput
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from langchain_core.prompt_values import PromptValue
 
     from langchain_kilocode._binding import ToolLike
+    from langchain_kilocode._typed import ChatSettings
 
 _blocks.register_blocks()
 
@@ -249,6 +251,10 @@ class ChatKiloCode(BindableChatModel, defer_build=False):
             print(error)
         ```
     """
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[ChatSettings]) -> None: ...
 
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
         prompt = super()._convert_input(model_input)

@@ -14,6 +14,9 @@ from langchain_kilocode.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from typing import Unpack
+
+    from langchain_kilocode._typed import EmbeddingSettings
 
 
 class KiloCodeEmbeddings(OnGateway, Embeddings):
@@ -99,6 +102,10 @@ class KiloCodeEmbeddings(OnGateway, Embeddings):
     """Which providers may serve, as in `ChatKiloCode`."""
     extra_body: dict[str, Any] | None = None
     """Further request fields, sent as they are."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[EmbeddingSettings]) -> None: ...
 
     @model_validator(mode="after")
     def _check_dimensions(self) -> Self:

@@ -6,7 +6,6 @@ import asyncio
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from langchain_core.prompt_values import StringPromptValue
 from langchain_core.runnables import Runnable
@@ -19,11 +18,13 @@ from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, fim_
 from langchain_kilocode._connection import OnGateway
 from langchain_kilocode._replies import PROVIDER, reply_metadata
 from langchain_kilocode._tokens import token_ids
+from langchain_kilocode._typed import TypedLLM
 from langchain_kilocode.errors import ConfigurationError, UnknownSettingError, told_to_langchain
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import AsyncIterator, Iterator, Mapping
+    from typing import Unpack
 
     from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun, Callbacks
     from langchain_core.language_models import LangSmithParams, LanguageModelInput
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
     from kilocode_gateway.wire import Completion
+    from langchain_kilocode._typed import FIMClassSettings
 
 _LIMITS = ("first_token_timeout", "total_timeout")
 _SETTINGS = ("suffix", "max_tokens", "min_tokens", "temperature", "stop", *_LIMITS)
@@ -38,7 +40,7 @@ _CALL_NAMES = frozenset({"model", *_SETTINGS})
 """What a call may set for itself."""
 
 
-class KiloCodeFIM(OnGateway, BaseLLM):
+class KiloCodeFIM(OnGateway, TypedLLM):
     r"""Models of the Kilo Gateway that fill gaps in code: text before the gap in, text for the gap out.
 
     Setup:
@@ -145,6 +147,10 @@ class KiloCodeFIM(OnGateway, BaseLLM):
     """Seconds until something of a streamed answer must be here, as in `ChatKiloCode`."""
     total_timeout: float | None = None
     """Seconds until the answer must be complete, as in `ChatKiloCode`."""
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[FIMClassSettings]) -> None: ...
 
     @classmethod
     @told_to_langchain

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kilocode_gateway.config import GatewayConfig
+    from kilocode_gateway.known_models import KnownModel
     from kilocode_gateway.transport import Transport
 
 _LOG_PROBS = {"logprobs", "top_logprobs"}
@@ -120,7 +121,7 @@ class GatewayLLM(Checked, OpenAILike):
 
     _link: Link = PrivateAttr()
 
-    def __init__(self, model: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
+    def __init__(self, model: KnownModel | str = DEFAULT_MODEL, **settings: Unpack[KiloCodeSettings]) -> None:
         hide_secrets(cast("dict[str, Any]", settings))
         # Not the base's constructor: it would look for OPENAI_* in the environment.
         self._settle(FunctionCallingLLM.__init__, {"model": model, **settings})

@@ -101,7 +101,7 @@ def listened(ask: Callable[_P, _Response]) -> Callable[_P, _Response]:
 
 
 def whole(
-    llm: LLM, told: Callable[..., Any], alone: Callable[..., _Response], asked: Any, call: dict[str, Any]
+    llm: LLM, told: Callable[..., Any], alone: Callable[..., _Response], asked: Any, call: Mapping[str, Any]
 ) -> _Response:
     """Give a whole answer.
 
@@ -120,7 +120,7 @@ def whole(
 
 
 async def awhole(
-    llm: LLM, told: Callable[..., Any], alone: Callable[..., Awaitable[_Response]], asked: Any, call: dict[str, Any]
+    llm: LLM, told: Callable[..., Any], alone: Callable[..., Awaitable[_Response]], asked: Any, call: Mapping[str, Any]
 ) -> _Response:
     """Do what `whole` does, without blocking the event loop."""
     if is_watched(llm):
@@ -134,7 +134,7 @@ def streamed(
     told: Callable[..., Any],
     alone: Callable[..., Generator[_Response, None, None]],
     asked: Any,
-    call: dict[str, Any],
+    call: Mapping[str, Any],
 ) -> Generator[_Response, None, None]:
     """Do what `whole` does, for an answer that comes piece by piece."""
     if is_watched(llm):
@@ -150,7 +150,7 @@ async def astreamed(
     told: Callable[..., Any],
     alone: Callable[..., Awaitable[AsyncGenerator[_Response, None]]],
     asked: Any,
-    call: dict[str, Any],
+    call: Mapping[str, Any],
 ) -> AsyncGenerator[_Response, None]:
     """Do what `streamed` does, without blocking the event loop."""
     if is_watched(llm):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 from kilocode_gateway import wire
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
+from kilocode_gateway.request_types import RequestSettings
 from llama_index_kilocode._link import CLIENTS, HTTPTimeout
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.types import BaseOutputParser, PydanticProgramMode
+
+    from kilocode_gateway.known_models import KnownModel
 
 PER_CALL = ("model", "extra_body", "extra_headers", "timeout")
 """What a call takes beside the gateway's parameters."""
@@ -48,48 +51,36 @@ _OTHER_NAMES = {
 }
 
 
-# Editors offer the known values; any other string may be one that a newer model knows.
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | str  # noqa: PYI051
-Verbosity = Literal["low", "medium", "high", "xhigh", "max"] | str  # noqa: PYI051
+class KiloCodeCallSettings(RequestSettings, total=False):
+    """What a call of `KiloCode` takes, for editors and type checkers. `wire.NAMES` tells what each does."""
+
+    model: KnownModel | str
+    extra_headers: dict[str, str] | None
+    logit_bias: dict[str, float] | None
+    metadata: dict[str, Any] | None
+    n: Literal[1] | None
+    parallel_tool_calls: bool | None
+    response_format: dict[str, Any] | None
+    stop: str | list[str] | None
+    timeout: float | tuple[float, float] | HTTPTimeout | None
+    tool_choice: str | dict[str, Any] | None
+    tools: list[dict[str, Any]] | None
+    top_logprobs: int | None
 
 
-class KiloCodeSettings(TypedDict, total=False):
+class KiloCodeSettings(RequestSettings, total=False):
     """What `KiloCode` takes, for editors and type checkers. Each is documented at the class and its fields."""
 
     api_key: str | Callable[[], str] | None
     api_base: str | None
     organization_id: str | None
     feature: str | None
-    temperature: float | None
-    max_tokens: int | None
-    top_p: float | None
-    top_k: int | None
-    min_p: float | None
-    seed: int | None
     stop: str | list[str] | None
-    frequency_penalty: float | None
-    presence_penalty: float | None
-    repetition_penalty: float | None
-    logprobs: bool | None
     top_logprobs: int
-    reasoning: dict[str, Any] | None
-    reasoning_effort: Effort | None
-    verbosity: Verbosity | None
-    provider: dict[str, Any] | None
-    transforms: list[str] | None
-    plugins: list[dict[str, Any]] | None
-    modalities: list[str] | None
     audio_config: dict[str, Any] | None
-    extra_body: dict[str, Any] | None
     additional_kwargs: dict[str, Any] | None
     timeout: float | tuple[float, float] | HTTPTimeout | None
-    first_token_timeout: float | None
-    total_timeout: float | None
     max_retries: int
-    fallback_models: list[str] | None
-    check_inputs: bool
-    mode: str | None
-    task_id: str | None
     default_headers: dict[str, str] | None
     http_client: Any
     async_http_client: Any
@@ -110,31 +101,13 @@ class KiloCodeSettings(TypedDict, total=False):
     rate_limiter: Any
     api_version: str | None
     # The gateway's further parameters, kept in `additional_kwargs`.
-    audio: dict[str, Any]
-    cache_control: dict[str, Any]
-    enable_thinking: bool
-    include_reasoning: bool
-    logit_bias: dict[str, float]
-    max_completion_tokens: int
-    n: Literal[1]
-    metadata: dict[str, Any]
-    parallel_tool_calls: bool
-    prediction: dict[str, Any]
-    prompt_cache_key: str
-    prompt_cache_retention: str
-    reasoning_split: bool
-    response_format: dict[str, Any]
-    route: str
-    safety_identifier: str
-    service_tier: str
-    store: bool
-    stream_options: dict[str, Any]
-    thinking: dict[str, Any]
-    tool_choice: str | dict[str, Any]
-    tools: list[dict[str, Any]]
-    top_a: float
-    user: str
-    web_search_options: dict[str, Any]
+    logit_bias: dict[str, float] | None
+    metadata: dict[str, Any] | None
+    n: Literal[1] | None
+    parallel_tool_calls: bool | None
+    response_format: dict[str, Any] | None
+    tool_choice: str | dict[str, Any] | None
+    tools: list[dict[str, Any]] | None
 
 
 _OF_A_CALL = frozenset({*PER_CALL, *wire.NAMES})

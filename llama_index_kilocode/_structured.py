@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from llama_index.core.base.llms.types import ChatMessage
     from llama_index.core.bridge.pydantic import BaseModel
+    from llama_index.core.program.utils import FlexibleModel
     from llama_index.core.prompts import BasePromptTemplate
 
     from kilocode_gateway.models import ModelInfo
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _Object = TypeVar("_Object")
+_Model = TypeVar("_Model", bound="BaseModel")
 
 
 def _discreet(predict: Callable[_P, _Object]) -> Callable[_P, _Object]:
@@ -157,11 +159,11 @@ class StructuredOutput(GatewayLLM):
     @_discreet
     def structured_predict(
         self,
-        output_cls: type[BaseModel],
+        output_cls: type[_Model],
         prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Any:
+    ) -> _Model:
         """Ask for an object of a class.
 
         Args:
@@ -180,32 +182,34 @@ class StructuredOutput(GatewayLLM):
         ask = self._ask(wanted, prompt, llm_kwargs, prompt_args)
         response = self.chat(ask.messages, **ask.kwargs)
         Noting.note(llm_kwargs, response)
-        return _ended(wanted.read(response))
+        made: _Model = wanted.read(response)
+        return _ended(made)
 
     @_discreet
     async def astructured_predict(
         self,
-        output_cls: type[BaseModel],
+        output_cls: type[_Model],
         prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Any:
+    ) -> _Model:
         """Do what `structured_predict` does, without blocking the event loop."""
         wanted = Wanted(output_cls, strict=self.strict)
         _started(output_cls, prompt, prompt_args)
         ask = await self._aask(wanted, prompt, llm_kwargs, prompt_args)
         response = await self.achat(ask.messages, **ask.kwargs)
         Noting.note(llm_kwargs, response)
-        return _ended(wanted.read(response))
+        made: _Model = wanted.read(response)
+        return _ended(made)
 
     @_discreet
     def stream_structured_predict(
         self,
-        output_cls: type[BaseModel],
+        output_cls: type[_Model],
         prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> Generator[Any, None, None]:
+    ) -> Generator[_Model | FlexibleModel, None, None]:
         """Ask for an object of a class, and give it as it grows; the last one is whole."""
         objects = self._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
         return _told(objects, (output_cls, prompt, prompt_args)) if is_heard(predictions) else objects
@@ -213,11 +217,11 @@ class StructuredOutput(GatewayLLM):
     @_discreet
     async def astream_structured_predict(
         self,
-        output_cls: type[BaseModel],
+        output_cls: type[_Model],
         prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
-    ) -> AsyncGenerator[Any, None]:
+    ) -> AsyncGenerator[_Model | FlexibleModel, None]:
         """Do what `stream_structured_predict` does, without blocking the event loop."""
         objects = await self._structured_astream_call(output_cls, prompt, llm_kwargs, **prompt_args)
         return _atold(objects, (output_cls, prompt, prompt_args)) if is_heard(predictions) else objects
@@ -289,7 +293,7 @@ def _started(output_cls: type[BaseModel], prompt: BasePromptTemplate, args: dict
     predictions.event(LLMStructuredPredictStartEvent(output_cls=output_cls, template=prompt, template_args=args))
 
 
-def _ended(result: Any) -> Any:
+def _ended(result: _Object) -> _Object:
     predictions.event(LLMStructuredPredictEndEvent(output=result))
     return result
 

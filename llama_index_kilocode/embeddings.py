@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from llama_index.core.callbacks import CallbackManager
 
+    from kilocode_gateway.known_models import KnownEmbeddingModel
     from kilocode_gateway.transport import Transport
 
 DEFAULT_MODEL = "openai/text-embedding-3-small"
@@ -43,7 +44,7 @@ _PLACES = {
 class KiloCodeEmbeddingSettings(TypedDict, total=False):
     """What `KiloCodeEmbedding` takes, for editors and type checkers. Each is documented at the class and its fields."""
 
-    model: str | None
+    model: KnownEmbeddingModel | str | None
     api_key: str | Callable[[], str] | None
     api_base: str | None
     organization_id: str | None
@@ -152,7 +153,9 @@ class KiloCodeEmbedding(Checked, BaseEmbedding):
 
     _link: Link = PrivateAttr()
 
-    def __init__(self, model_name: str = DEFAULT_MODEL, **settings: Unpack[KiloCodeEmbeddingSettings]) -> None:
+    def __init__(
+        self, model_name: KnownEmbeddingModel | str = DEFAULT_MODEL, **settings: Unpack[KiloCodeEmbeddingSettings]
+    ) -> None:
         hide_secrets(cast("dict[str, Any]", settings))
         model = settings.pop("model", None)
         model = model_name if model is None else model

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Never, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, Never, Unpack, cast
 
 from llama_index.core.base.llms.types import CompletionResponse, LLMMetadata
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -16,6 +16,7 @@ from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.hidden import hide_secrets
 from kilocode_gateway.models import parse_model_ref
 from kilocode_gateway.options import CallOptions
+from kilocode_gateway.request_types import FIMSettings
 from kilocode_gateway.transport import FIM
 from kilocode_gateway.wire.fim import USUAL_MODEL, USUAL_TOKENS, check_fim, check_prompt, fim_body
 from llama_index_kilocode._base import FALLBACK_CONTEXT_WINDOW
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.llms.types import ChatMessage, CompletionResponseAsyncGen, CompletionResponseGen
     from llama_index.core.callbacks import CallbackManager
 
+    from kilocode_gateway.known_models import KnownFIMModel
     from kilocode_gateway.transport import Transport
     from kilocode_gateway.wire import Completion
 
@@ -40,21 +42,24 @@ _PER_CALL = frozenset({"model", "timeout", *_SETTINGS})
 """What a call may set for itself."""
 
 
-class KiloCodeFIMSettings(TypedDict, total=False):
+class _FIMSettings(FIMSettings, total=False):
+    stop: str | list[str] | None
+    timeout: float | tuple[float, float] | HTTPTimeout | None
+
+
+class KiloCodeFIMCallSettings(_FIMSettings, total=False):
+    """What a call of `KiloCodeFIM` takes, for editors and type checkers."""
+
+    model: KnownFIMModel | str
+
+
+class KiloCodeFIMSettings(_FIMSettings, total=False):
     """What `KiloCodeFIM` takes, for editors and type checkers. Each is documented at the class and its fields."""
 
-    suffix: str | None
-    max_tokens: int | None
-    min_tokens: int | None
-    temperature: float | None
-    stop: str | list[str] | None
     api_key: str | Callable[[], str] | None
     api_base: str | None
     organization_id: str | None
     feature: str | None
-    timeout: float | tuple[float, float] | HTTPTimeout | None
-    first_token_timeout: float | None
-    total_timeout: float | None
     max_retries: int
     default_headers: dict[str, str] | None
     http_client: Any
@@ -204,7 +209,7 @@ class KiloCodeFIM(Checked, LLM):
 
     _link: Link = PrivateAttr()
 
-    def __init__(self, model: str = USUAL_MODEL, **settings: Unpack[KiloCodeFIMSettings]) -> None:
+    def __init__(self, model: KnownFIMModel | str = USUAL_MODEL, **settings: Unpack[KiloCodeFIMSettings]) -> None:
         hide_secrets(cast("dict[str, Any]", settings))
         self._settle(LLM.__init__, {"model": model, **settings})
 
@@ -233,7 +238,9 @@ class KiloCodeFIM(Checked, LLM):
         )
 
     @listened
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+    def complete(  # type: ignore[override]  # other settings are refused
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[KiloCodeFIMCallSettings]
+    ) -> CompletionResponse:
         """Fill the gap after a text.
 
         Args:
@@ -249,17 +256,23 @@ class KiloCodeFIM(Checked, LLM):
         return whole(self, self._told_fill, self._fill, self._prompt(prompt, formatted=formatted), kwargs)
 
     @listened
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+    async def acomplete(  # type: ignore[override]  # other settings are refused
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[KiloCodeFIMCallSettings]
+    ) -> CompletionResponse:
         """Do what `complete` does, without blocking the event loop."""
         return await awhole(self, self._told_afill, self._afill, self._prompt(prompt, formatted=formatted), kwargs)
 
     @listened
-    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+    def stream_complete(  # type: ignore[override]  # other settings are refused
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[KiloCodeFIMCallSettings]
+    ) -> CompletionResponseGen:
         """Fill the gap after a text piece by piece; the last piece carries usage and cost."""
         return streamed(self, self._told_stream, self._stream, self._prompt(prompt, formatted=formatted), kwargs)
 
     @listened
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+    async def astream_complete(  # type: ignore[override]  # other settings are refused
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[KiloCodeFIMCallSettings]
+    ) -> CompletionResponseAsyncGen:
         """Do what `stream_complete` does, without blocking the event loop."""
         asked = self._prompt(prompt, formatted=formatted)
         return await astreamed(self, self._told_astream, self._astream, asked, kwargs)

@@ -35,6 +35,7 @@ from llama_index_kilocode._tools import ToolCalling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from llama_index.core.base.llms.types import (
         ChatMessage,
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
         CompletionResponseGen,
     )
 
+    from kilocode_gateway.known_models import KnownModel
     from kilocode_gateway.wire import Completion
+    from llama_index_kilocode._settings import KiloCodeCallSettings, KiloCodeSettings
 
 _GIVEN_AT_ONCE = 16
 """After how many pieces of an async stream others have their turn, though more of it be here.
@@ -283,6 +286,10 @@ class KiloCode(ToolCalling):
         ```
     """
 
+    if TYPE_CHECKING:
+        # Type checkers make one of the fields where the class itself has none.
+        def __init__(self, model: KnownModel | str = ..., **settings: Unpack[KiloCodeSettings]) -> None: ...
+
     @classmethod
     def class_name(cls) -> str:
         """Give the name by which events and `to_dict` call this class."""
@@ -291,46 +298,62 @@ class KiloCode(ToolCalling):
     # The base's own versions read `metadata` first, which may wait for the catalog.
 
     @listened
-    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+    def chat(  # type: ignore[override]  # other settings are refused
+        self, messages: Sequence[ChatMessage], **kwargs: Unpack[KiloCodeCallSettings]
+    ) -> ChatResponse:
         """Answer a conversation. Settings in `kwargs` hold for this call."""
         return whole(self, super(OpenAILike, self).chat, self._chat, conversation(messages), kwargs)
 
     @listened
-    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
+    def stream_chat(  # type: ignore[override]  # other settings are refused
+        self, messages: Sequence[ChatMessage], **kwargs: Unpack[KiloCodeCallSettings]
+    ) -> ChatResponseGen:
         """Answer a conversation piece by piece; the last piece carries usage and cost."""
         return streamed(self, super(OpenAILike, self).stream_chat, self._stream_chat, conversation(messages), kwargs)
 
     @listened
-    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
+    async def achat(  # type: ignore[override]  # other settings are refused
+        self, messages: Sequence[ChatMessage], **kwargs: Unpack[KiloCodeCallSettings]
+    ) -> ChatResponse:
         """Do what `chat` does, without blocking the event loop."""
         return await awhole(self, super(OpenAILike, self).achat, self._achat, conversation(messages), kwargs)
 
     @listened
-    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
+    async def astream_chat(  # type: ignore[override]  # other settings are refused
+        self, messages: Sequence[ChatMessage], **kwargs: Unpack[KiloCodeCallSettings]
+    ) -> ChatResponseAsyncGen:
         """Do what `stream_chat` does, without blocking the event loop."""
         told = super(OpenAILike, self).astream_chat
         return await astreamed(self, told, self._astream_chat, conversation(messages), kwargs)
 
     @listened
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+    def complete(  # type: ignore[override]  # other settings are refused
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[KiloCodeCallSettings]
+    ) -> CompletionResponse:
         """Answer a text. Settings in `kwargs` hold for this call."""
         alone = chat_to_completion_decorator(self._chat)
         return whole(self, super(OpenAILike, self).complete, alone, self._prompt(prompt, formatted=formatted), kwargs)
 
     @listened
-    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+    def stream_complete(  # type: ignore[override]  # other settings are refused
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[KiloCodeCallSettings]
+    ) -> CompletionResponseGen:
         """Answer a text piece by piece; the last piece carries usage and cost."""
         told, prompt = super(OpenAILike, self).stream_complete, self._prompt(prompt, formatted=formatted)
         return streamed(self, told, self._completion_pieces, prompt, kwargs)
 
     @listened
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+    async def acomplete(  # type: ignore[override]  # other settings are refused
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[KiloCodeCallSettings]
+    ) -> CompletionResponse:
         """Do what `complete` does, without blocking the event loop."""
         told, prompt = super(OpenAILike, self).acomplete, self._prompt(prompt, formatted=formatted)
         return await awhole(self, told, achat_to_completion_decorator(self._achat), prompt, kwargs)
 
     @listened
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+    async def astream_complete(  # type: ignore[override]  # other settings are refused
+        self, prompt: str, formatted: bool = False, **kwargs: Unpack[KiloCodeCallSettings]
+    ) -> CompletionResponseAsyncGen:
         """Do what `stream_complete` does, without blocking the event loop."""
         told, prompt = super(OpenAILike, self).astream_complete, self._prompt(prompt, formatted=formatted)
         return await astreamed(self, told, self._acompletion_pieces, prompt, kwargs)
