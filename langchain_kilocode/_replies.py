@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.utils.json import parse_partial_json
 
 from langchain_kilocode._messages import CALL_EXTRAS, RAW_ARGUMENTS, REASONING_KEYS
-from langchain_kilocode._unchecked import chunk_of
+from langchain_kilocode._unchecked import call_chunk_of, can_be_no_call, chunk_of
 
 if TYPE_CHECKING:
     from kilocode_gateway.wire import Completion, Delta, Usage
@@ -85,17 +85,15 @@ def to_chunk(delta: Delta) -> ChatGenerationChunk | None:
     """Give a piece of a stream; None when it brings only what `last_chunk` gives whole."""
     text, reasoning = delta.text, delta.reasoning
     extra: dict[str, Any] = {"reasoning_content": reasoning} if reasoning else {}
+    metadata = {"model_provider": PROVIDER}
     if not delta.tool_calls and delta.logprobs is None:
-        return chunk_of(text, extra, {"model_provider": PROVIDER}) if text or reasoning else None
+        return chunk_of(text, extra, metadata) if text or reasoning else None
     pieces = [
         tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index) for call in delta.tool_calls
     ]
-    message = AIMessageChunk(
-        content=text,
-        additional_kwargs=extra,
-        response_metadata={"model_provider": PROVIDER},
-        tool_call_chunks=pieces,
-    )
+    if delta.logprobs is None and all(map(can_be_no_call, pieces)):
+        return call_chunk_of(text, extra, metadata, pieces)
+    message = AIMessageChunk(content=text, additional_kwargs=extra, response_metadata=metadata, tool_call_chunks=pieces)
     info = None if delta.logprobs is None else {"logprobs": delta.logprobs}
     return ChatGenerationChunk(message=message, generation_info=info)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessageChunk, ToolCallChunk
+from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
@@ -22,11 +23,13 @@ _set_fields, _set_given, _set_extra, _set_private = (
     for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 )
 _new = object.__new__
+_BLANKS = " \t\r\n"
 
 _message = AIMessageChunk(content="", additional_kwargs={}, response_metadata={}, tool_call_chunks=[])
 _generation = ChatGenerationChunk(message=_message, generation_info=None)
 _MESSAGE, _MESSAGE_NAMES = vars(_message), _message.model_fields_set
 _GENERATION, _GENERATION_NAMES = vars(_generation), _generation.model_fields_set
+_CALL_MESSAGE_NAMES = _MESSAGE_NAMES | {"tool_calls", "invalid_tool_calls"}
 _MESSAGE_TAKES_MORE, _GENERATION_TAKES_MORE = (made.__pydantic_extra__ is not None for made in (_message, _generation))
 # Each piece has its own.
 _HOLDERS = [
@@ -38,15 +41,40 @@ _HOLDERS = [
 
 def chunk_of(text: str, extra: dict[str, Any], metadata: dict[str, Any]) -> ChatGenerationChunk:
     """Give a piece that brings nothing but text, and what stands in `extra`: its `additional_kwargs`."""
+    return _chunk(_fields(text, extra, metadata), _MESSAGE_NAMES)
+
+
+def can_be_no_call(piece: ToolCallChunk) -> bool:
+    """Say whether the framework makes an invalid call of a piece: it mends the end, but reads no object there."""
+    return (piece["args"] or "{").lstrip(_BLANKS)[:1] != "{"
+
+
+def call_chunk_of(
+    text: str, extra: dict[str, Any], metadata: dict[str, Any], pieces: list[ToolCallChunk]
+) -> ChatGenerationChunk:
+    """Give a piece that brings parts of tool calls as well, each of them one that `can_be_no_call`."""
+    fields = _fields(text, extra, metadata)
+    fields["tool_call_chunks"] = pieces
+    fields["invalid_tool_calls"] = [
+        invalid_tool_call(name=piece["name"], args=piece["args"], id=piece["id"], error=None) for piece in pieces
+    ]
+    return _chunk(fields, _CALL_MESSAGE_NAMES)
+
+
+def _fields(text: str, extra: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
     fields = _MESSAGE.copy()
     for name, kind in _HOLDERS:
         fields[name] = kind()
     fields["content"] = text
     fields["additional_kwargs"] = extra
     fields["response_metadata"] = metadata
+    return fields
+
+
+def _chunk(fields: dict[str, Any], names: set[str]) -> ChatGenerationChunk:
     outer = _GENERATION.copy()
-    outer["text"] = text
-    outer["message"] = _made(AIMessageChunk, fields, _MESSAGE_NAMES, takes_more=_MESSAGE_TAKES_MORE)
+    outer["text"] = fields["content"]
+    outer["message"] = _made(AIMessageChunk, fields, names, takes_more=_MESSAGE_TAKES_MORE)
     return _made(ChatGenerationChunk, outer, _GENERATION_NAMES, takes_more=_GENERATION_TAKES_MORE)
 
 

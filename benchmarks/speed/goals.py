@@ -100,8 +100,8 @@ _EVENTS = tuple(
     for number in (2000, 20000)
 )
 _TOTALS = tuple(
-    Measured("", "total", (("answer", f"tools-4000{apart}"),), ("ChatKiloCode", "ChatOpenAI"), 1)
-    for apart in ("", "-apart")
+    Measured("", "total", (("answer", f"tools-4000{framed}"),), ("ChatKiloCode", "ChatOpenAI"), 1)
+    for framed in ("", "-joined")
 )
 _CROWDS = tuple(
     Measured("", "crowd", (("at_once", number),), ("openai", "ChatKiloCode", "openai 2", "KiloCode", "OpenAILike"), 3)
@@ -171,7 +171,7 @@ def _of_long_streams() -> list[Goal]:
                 long, short = (_key(ours, "events", answer=f"{kind}-{size}") for size in (20000, 2000))
                 title = f"{ours}, stream_events, a chunk of 20,000 of {named}, of one of 2,000"
                 found.append(Goal(title, long, limit, short))
-    long, short = (_key(name, "total", answer="tools-4000") for name in ("ChatKiloCode", "ChatOpenAI"))
+    long, short = (_key(name, "total", answer="tools-4000-joined") for name in ("ChatKiloCode", "ChatOpenAI"))
     found.append(Goal("ChatKiloCode, the sum of 4,000 pieces of a tool's arguments, of ChatOpenAI", long, 0.5, short))
     return found
 

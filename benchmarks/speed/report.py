@@ -87,8 +87,8 @@ _PAGE = """# Speed
 
 Made by `make bench` on {date}: {machine}, Python {python}, {runs} runs, each with the subjects in turn and medians of
 the turns. Only ratios mean anything. A server in a process of its own sends bytes that were made before, each event in
-an HTTP chunk of its own. A stream goes out in one write, so that several events arrive in one read, but where the table
-says that each arrives by itself. CPU is that of the subject's whole process.
+an HTTP chunk of its own, as servers frame them. A stream goes out in one write, so that nobody waits, but where the
+table says that each piece arrives by itself. CPU is that of the subject's whole process.
 
 ## Goals
 
@@ -99,9 +99,10 @@ reaches it.
 ## Beside the peers
 
 {peers}
-Adding up 4,000 pieces of a tool's arguments one by one takes {sum} of ChatOpenAI's CPU where they arrive in few reads,
-as they are merged then; where each arrives by itself, {sum_apart}: the sum is langchain-core's own work, which grows
-with the square of the pieces.
+Adding up 4,000 pieces of a tool's arguments one by one takes {sum} of ChatOpenAI's CPU where many of them stand in each
+HTTP chunk, as they are merged then. Where each has an HTTP chunk of its own, or arrives by itself, it takes {sum_alone}:
+nothing can be merged without waiting, and the sum is langchain-core's own work, which grows with the square of the
+pieces.
 
 ## Versions
 
@@ -129,8 +130,8 @@ def page(results: list[Result], about: dict[str, Any]) -> str:
         all=len(GOALS),
         goals=goals(results),
         peers=peers(results),
-        sum=_sum(results, ""),
-        sum_apart=_sum(results, "-apart"),
+        sum=_sum(results, "-joined"),
+        sum_alone=_sum(results, ""),
         versions="\n".join(
             f"| {name} | " + ", ".join(f"{package} {version}" for package, version in told.items()) + " |"
             for name, told in versions.items()
@@ -138,8 +139,8 @@ def page(results: list[Result], about: dict[str, Any]) -> str:
     )
 
 
-def _sum(results: list[Result], apart: str) -> str:
-    keys = [f"{name}: total(answer=tools-4000{apart})" for name in ("ChatKiloCode", "ChatOpenAI")]
+def _sum(results: list[Result], framed: str) -> str:
+    keys = [f"{name}: total(answer=tools-4000{framed})" for name in ("ChatKiloCode", "ChatOpenAI")]
     return _number(statistics.median(result[keys[0]]["cpu"] / result[keys[1]]["cpu"] for result in results))
 
 

@@ -1,7 +1,8 @@
 """A gateway on loopback, in a process of its own, that only sends bytes which were made before.
 
 The first part of a path names the answer: `/text-2000/chat/completions` streams 2,000 pieces of text. A stream goes out
-in one write, each event in an HTTP chunk of its own, as servers frame them; `-apart` lets each arrive by itself.
+in one write, each event in an HTTP chunk of its own, as servers frame them; `-apart` lets each arrive by itself, and
+`-joined` puts many into each HTTP chunk, as proxies do that frame anew.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ DELAY = 0.05
 """Seconds that `delayed` waits before it answers."""
 PAUSE = 0.0003
 """Seconds between two events that arrive apart."""
+
+JOINED = 16_384
+"""Bytes of an HTTP chunk that holds many events."""
 
 _OUTER: dict[str, Any] = {
     "id": "gen-1760000000-speed",
@@ -133,7 +137,11 @@ def answer(name: str) -> list[bytes]:
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         return [head.encode() + body]
     head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-    framed = [b"%x\r\n%b\r\n" % (len(event), event) for event in _stream(kind, number)]
+    events = _stream(kind, number)
+    if rest.endswith("-joined"):
+        whole = b"".join(events)
+        events = [whole[place : place + JOINED] for place in range(0, len(whole), JOINED)]
+    framed = [b"%x\r\n%b\r\n" % (len(event), event) for event in events]
     parts = [head.encode(), *framed, b"0\r\n\r\n"]
     return parts if rest.endswith("-apart") else [b"".join(parts)]
 

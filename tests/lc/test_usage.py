@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from kilocode_gateway import track_usage
@@ -200,6 +201,31 @@ def _fields(thing: Any) -> dict[str, Any]:
     }
 
 
+# What a read may bring of a tool call's arguments; the framework tries to make an object of each.
+PARTS = (
+    "",
+    " ",
+    "{",
+    '{"a',
+    '"}',
+    "}",
+    "[",
+    "[{",
+    "1",
+    "null",
+    "word ",
+    '"',
+    "\\",
+    "\n{",
+    "\u00a0{",
+    "\ufeff{",
+    "x{",
+    ":{",
+    "{}",
+    "]",
+)
+
+
 @pytest.mark.parametrize(
     ("delta", "extra"),
     [
@@ -207,6 +233,10 @@ def _fields(thing: Any) -> dict[str, Any]:
         (Delta(text="\u2028 \U0001f600 \x00"), {}),
         (Delta(reasoning="Hm"), {"reasoning_content": "Hm"}),
         (Delta(text="He", reasoning="Hm"), {"reasoning_content": "Hm"}),
+        *((Delta(tool_calls=[ToolCallDelta(0, "", None, part)]), {}) for part in PARTS),
+        (Delta(tool_calls=[ToolCallDelta(0, "a", "look", "x"), ToolCallDelta(1, "b", "see", '"')]), {}),
+        (Delta(tool_calls=[ToolCallDelta(0, "a", "look", "x"), ToolCallDelta(1, "b", "see", "{")]), {}),
+        (Delta("He", "Hm", tool_calls=[ToolCallDelta(0, "a", "look", "x")]), {"reasoning_content": "Hm"}),
         (Delta(text="He", images=[{"type": "image_url"}], refusal="No"), {}),
     ],
 )
@@ -216,7 +246,10 @@ def test_unchecked_chunks_equal_checked_ones(delta: Delta, extra: dict[str, Any]
         content=delta.text,
         additional_kwargs=extra,
         response_metadata={"model_provider": "kilocode"},
-        tool_call_chunks=[],
+        tool_call_chunks=[
+            tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index)
+            for call in delta.tool_calls
+        ],
     )
     checked = ChatGenerationChunk(message=message, generation_info=None)
     assert fast is not None
