@@ -100,9 +100,9 @@ reaches it.
 
 {peers}
 Adding up 4,000 pieces of a tool's arguments one by one takes {sum} of ChatOpenAI's CPU where many of them stand in each
-HTTP chunk, as they are merged then. Where each has an HTTP chunk of its own, or arrives by itself, it takes {sum_alone}:
-nothing can be merged without waiting, and the sum is langchain-core's own work, which grows with the square of the
-pieces.
+HTTP chunk, as they are merged then. Where each has an HTTP chunk of its own, or arrives by itself, it takes
+{sum_alone}: nothing can be merged without waiting, and the sum is langchain-core's own work, which grows with the
+square of the pieces.
 
 ## Versions
 
