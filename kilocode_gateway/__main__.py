@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.commands import parser
 from kilocode_gateway.commands.terminal import FAILED, OK, say
-from kilocode_gateway.errors import KiloCodeError
+from kilocode_gateway.errors import KiloCodeError, where_text_is
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has enough.
-        _stop_writing()
         return OK
     except OSError as exc:
-        _stop_writing()
         say(f"error: {exc.strerror or exc}")
         return FAILED
+    finally:
+        _let_go_of_broken_streams()
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -53,7 +53,8 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         code: int = command.run(arguments)
     except KiloCodeError as exc:
-        say(f"error: {exc}")
+        # What had arrived of an answer was written, or is of no use.
+        say(f"error: {str(exc).replace(where_text_is(exc.text), '')}")
         return FAILED
     return code
 
@@ -69,16 +70,16 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _stop_writing() -> None:
-    """Write what is left to nowhere: Python would complain when it flushes at its end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def _let_go_of_broken_streams() -> None:
+    """Send to nowhere what cannot be written: Python would complain of it at its end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
             with contextlib.suppress(OSError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+                os.close(nowhere)
 
 
 if __name__ == "__main__":

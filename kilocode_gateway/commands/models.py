@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilocode_gateway.catalog import Catalog
-from kilocode_gateway.commands.terminal import FAILED, OK, plain, say, table, write_json
+from kilocode_gateway.commands.terminal import FAILED, OK, did_you_mean, plain, say, table, write_json
 from kilocode_gateway.models import amount_text
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         return OK
     if not found:
         near = catalog.nearest(" ".join(arguments.words)) if arguments.words else []
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        say(f"None of the {len(catalog)} models fits.{hint}")
+        say(f"None of the {len(catalog)} models fits.{did_you_mean(near)}")
         return FAILED
     for line in table([_HEADINGS, *map(_cells, found)], left=(0, 4)):
         print(line)

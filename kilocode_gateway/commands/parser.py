@@ -51,6 +51,20 @@ a list of objects with the keys provider, tag, quantization, context_window, max
 (percent of the last half hour).
 
 """
+_ABOUT_CHAT = """\
+one argument:
+  A single argument is the PROMPT, and MODEL is kilo/auto, which lets the gateway choose. A single argument that looks
+  like a model, with a slash inside and no blanks (vendor/name), is the MODEL. Give both to be sure.
+  Without a PROMPT, or where it is -, the prompt is read from standard input: chat vendor/name <prompt.txt
+
+The answer goes to standard output as it comes; its reasoning does not. Then the model that answered, the tokens and the
+cost go to standard error.
+
+--json prints an object with the keys model (the one that answered), requested_model, text, reasoning, finish_reason,
+usage (null, or input_tokens, output_tokens, total_tokens, reasoning_tokens and cache_read_tokens) and cost_usd (a text,
+or null where it was not told), once the answer is whole.
+
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,7 +102,7 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"kilocode-gateway {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for add in (_add_models, _add_show, _add_balance, _add_doctor, _add_serve):
+    for add in (_add_models, _add_show, _add_chat, _add_balance, _add_doctor, _add_serve):
         add(commands)
     return parser
 
@@ -139,6 +153,14 @@ def _add_show(commands: _Commands[_Parser]) -> None:
     show.add_argument("model", metavar="MODEL", help="an id, such as kilo/auto or anthropic/claude-sonnet-4.6")
     _add_json(show, "every known fact")
     show.add_argument("--refresh", action="store_true", help="fetch the list even when a fresh one is at hand")
+
+
+def _add_chat(commands: _Commands[_Parser]) -> None:
+    chat = _add(commands, "chat", "ask a model", "Ask a model, and print its answer as it comes.", _ABOUT_CHAT)
+    chat.usage = "%(prog)s [-h] [--system TEXT] [--json] [MODEL] [PROMPT]"
+    chat.add_argument("words", nargs="*", metavar="MODEL PROMPT", help="the model (kilo/auto) and what to ask it")
+    chat.add_argument("--system", metavar="TEXT", help="instructions that stand before the prompt")
+    _add_json(chat, "the answer, its reasoning, tokens and cost")
 
 
 def _add_balance(commands: _Commands[_Parser]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.commands.models import price
-from kilocode_gateway.commands.terminal import FAILED, OK, facts, plain, say, steady, table, write_json
+from kilocode_gateway.commands.terminal import FAILED, OK, did_you_mean, facts, plain, say, steady, table, write_json
 from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.endpoints import ask_endpoints
 from kilocode_gateway.errors import KiloCodeError
@@ -40,10 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
         catalog = Catalog.discover(config=config, refresh=True)
     info = catalog.get(arguments.model)
     if info is None:
-        near = catalog.nearest(arguments.model)
-        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+        hint = did_you_mean(catalog.nearest(arguments.model))
         advice = "`python -m kilocode_gateway models` lists the exact ids."
-        say(f"error: None of the {len(catalog)} models is called {arguments.model!r}. {hint}{advice}")
+        say(f"error: None of the {len(catalog)} models is called {arguments.model!r}.{hint} {advice}")
         return FAILED
     endpoints = _endpoints(config, info)
     if arguments.json:

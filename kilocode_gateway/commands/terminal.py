@@ -44,6 +44,11 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
+def did_you_mean(names: Sequence[str]) -> str:
+    """Ask whether one of these was meant; empty where there is none."""
+    return f" Did you mean {' or '.join(map(repr, names))}?" if names else ""
+
+
 def columns() -> int:
     """Give how wide a line may be: what goes to a file or to another program is not cut."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else _ENDLESS

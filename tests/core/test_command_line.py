@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
 
 
+@pytest.fixture(autouse=True)
+def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
 def ids_in(output: str) -> list[str]:
     return [line.split()[0] for line in output.splitlines()[1:]]
 
@@ -79,7 +84,7 @@ def test_models_that_do_not_fit_name_near_ones(here: LocalGateway, capsys: pytes
     assert main(["models", "acme/larg3"]) == 1
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == "None of the 10 models fits. Did you mean acme/large?\n"
+    assert told.err == "None of the 10 models fits. Did you mean 'acme/large'?\n"
 
 
 def test_models_as_json(here: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,6 +204,10 @@ def test_a_bad_setting_is_one_line_and_exit_code_1(
         ["show"],
         ["show", "acme/large", "acme/small:free"],
         ["balance", "now"],
+        ["chat", "acme/large", "Hello", "there"],
+        ["chat", "Hello", "--colour"],
+        ["chat", ""],
+        ["chat", "acme/large", " "],
         ["models", "acme", "--colour"],
         ["doctor", "acme"],
         ["serve", "--port", "99999"],
@@ -260,7 +269,7 @@ def test_models_from_the_cache_loads_no_http_library_and_no_framework(here: Loca
 
 
 def test_help_tells_the_exit_codes() -> None:
-    for command in ([], ["models"], ["show"], ["balance"], ["doctor"], ["serve"]):
+    for command in ([], ["models"], ["show"], ["chat"], ["balance"], ["doctor"], ["serve"]):
         told = run(*command, "--help").stdout
         assert [word for word in ("  0  ", "  1  ", "  2  ", "  130  ^C") if word not in told] == [], command
 
