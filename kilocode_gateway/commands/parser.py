@@ -65,6 +65,11 @@ usage (null, or input_tokens, output_tokens, total_tokens, reasoning_tokens and 
 or null where it was not told), once the answer is whole.
 
 """
+_ABOUT_CACHE = """\
+--json prints an object with the keys folder and lists (after clear: removed), a list of objects with the keys path,
+base_url, organization_id, models, fetched (seconds since 1970), is_fresh and bytes; null for what cannot be read.
+
+"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -102,7 +107,7 @@ def _parser() -> _Parser:
     )
     parser.add_argument("--version", action="version", version=f"kilocode-gateway {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for add in (_add_models, _add_show, _add_chat, _add_balance, _add_doctor, _add_serve):
+    for add in (_add_models, _add_show, _add_chat, _add_balance, _add_doctor, _add_cache, _add_serve):
         add(commands)
     return parser
 
@@ -184,6 +189,13 @@ def _add_doctor(commands: _Commands[_Parser]) -> None:
         "--json prints a list of objects with the keys about, ok (true, false, or null for a plain fact) and text.\n\n",
     )
     _add_json(doctor, "the findings")
+
+
+def _add_cache(commands: _Commands[_Parser]) -> None:
+    about = "Tell where the lists of models are kept, how old and how large they are; or remove them all."
+    cache = _add(commands, "cache", "tell what is kept on disk, or remove it", about, _ABOUT_CACHE)
+    cache.add_argument("action", nargs="?", choices=["clear"], help="remove every list, and tell which those were")
+    _add_json(cache, "what is kept")
 
 
 def _add_serve(commands: _Commands[_Parser]) -> None:

@@ -207,6 +207,7 @@ def test_a_bad_setting_is_one_line_and_exit_code_1(
         ["chat", "acme/large", "Hello", "there"],
         ["chat", "Hello", "--colour"],
         ["chat", ""],
+        ["cache", "empty"],
         ["chat", "acme/large", " "],
         ["models", "acme", "--colour"],
         ["doctor", "acme"],
@@ -259,17 +260,18 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     assert ours <= {f"kilocode_gateway{room}" for room in rooms}
 
 
-def test_models_from_the_cache_loads_no_http_library_and_no_framework(here: LocalGateway) -> None:
+def test_what_is_on_disk_is_told_without_an_http_library_or_a_framework(here: LocalGateway) -> None:
     run("models")
     modules = loaded("models")
     assert fetches(here) == 1
     assert "kilocode_gateway.catalog" in modules
     needless = {"transport", "streams", "wire", "usage", "doctor", "local", "account", "endpoints"}
     assert modules & {*FRAMEWORKS, *HTTP, *(f"kilocode_gateway.{room}" for room in needless)} == set()
+    assert loaded("cache") & {*FRAMEWORKS, *HTTP, "asyncio", "kilocode_gateway.catalog"} == set()
 
 
 def test_help_tells_the_exit_codes() -> None:
-    for command in ([], ["models"], ["show"], ["chat"], ["balance"], ["doctor"], ["serve"]):
+    for command in ([], ["models"], ["show"], ["chat"], ["balance"], ["doctor"], ["cache"], ["serve"]):
         told = run(*command, "--help").stdout
         assert [word for word in ("  0  ", "  1  ", "  2  ", "  130  ^C") if word not in told] == [], command
 
