@@ -7,30 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway import usage, wire
+from kilocode_gateway.bodies import BLANKS, not_json, read_choices, read_payload, with_failures
 from kilocode_gateway.error_bodies import error_from_payload
 from kilocode_gateway.errors import KiloCodeError, MalformedReplyError, StreamInterruptedError
 from kilocode_gateway.loops import Unlisted
-from kilocode_gateway.sse import PREVIEW_BYTES, EventDecoder, NotJSONError
+from kilocode_gateway.sse import BYTE_ORDER_MARK, PREVIEW_BYTES, EventDecoder, NotJSONError
 from kilocode_gateway.wire.reply import error_in
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator
+    from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
     from kilocode_gateway.answers import AsyncOpenAnswer, OpenAnswer
-    from kilocode_gateway.error_texts import Context
 
 _log = logging.getLogger("kilocode_gateway")
 
-_BLANKS = b" \t\r\n"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _NO_EVENTS = (b"{", b"[", b"<")
 _EVENT_FIELDS = (b":", b"data", b"event", b"id", b"retry", b"\xef")
 _LAST_BYTES_SECONDS = 1.0
@@ -46,6 +43,7 @@ class AnswerDecoder:
 
     def __init__(self, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> None:
         self.reader = wire.StreamReader()
+        self._repeats = wire.Repeats(self.reader)
         self.answer: wire.Completion | None = None
         """The whole answer, once it is complete."""
         self._opened = opened
@@ -53,6 +51,8 @@ class AnswerDecoder:
         self._trackers = usage.active()
         self._awaits_first = True
         self._is_left = False
+        self._usage_before: dict[str, Any] | None = None
+        """The usage as it was told before the bytes that were fed last."""
         self._beginning = b""
         self._events: EventDecoder | None = None
         self._json: list[bytes] | None = None
@@ -62,11 +62,11 @@ class AnswerDecoder:
         """Whether the stream said `[DONE]`, so that nothing more can come."""
         return self._events is not None and self._events.done
 
-    def feed(self, data: bytes) -> Iterator[wire.Delta]:
+    def feed(self, data: bytes) -> Iterable[wire.Delta]:
         """Take the next bytes and give the pieces that they complete.
 
         Raises:
-            KiloCodeError: If they carry an error, or are not what the protocol promises.
+            KiloCodeError: If they carry an error, or are not what the protocol promises; after the pieces before it.
 
         """
         if self._events is None and self._json is None:
@@ -76,30 +76,29 @@ class AnswerDecoder:
         if self._json is not None:
             self._json.append(data)
         if self._events is None:
-            return
+            return ()
+        self._usage_before = self.reader.usage
+        pieces: list[wire.Delta] = []
+        error: KiloCodeError | None = None
         try:
-            for chunk in self._events.feed(data):
-                delta = self._read(chunk)
+            for event in self._events.feed(data):
+                delta = self._repeats.read(event) or self._read_event(self._events, event)
                 if delta is not None:
-                    if self._awaits_first:
-                        self._awaits_first = False
-                        self._opened.context.deadline.first_token_came()
-                    yield delta
-        except NotJSONError as exc:
-            beginning = self._opened.context.clean(str(exc))[:200]
-        else:
-            return
-        raise self._error(
-            MalformedReplyError, f"An event of the stream from {self._opened.context.url} is not JSON: {beginning!r}."
-        )
+                    pieces.append(delta)
+        except KiloCodeError as exc:
+            error = forget_frames(exc)
+        if pieces and self._awaits_first:
+            self._awaits_first = False
+            self._opened.context.deadline.first_token_came()
+        return pieces if error is None else _ending(pieces, error)
 
     def _begin(self, data: bytes) -> bytes:
         """Tell by the first bytes what comes, and give them all; a part of a byte order mark tells nothing yet."""
-        data = (self._beginning + data).lstrip(_BLANKS)
+        data = (self._beginning + data).lstrip(BLANKS)
         self._beginning = data[:PREVIEW_BYTES]
-        if data.removeprefix(_BYTE_ORDER_MARK).startswith(_NO_EVENTS):
+        if data.removeprefix(BYTE_ORDER_MARK).startswith(_NO_EVENTS):
             self._json = []
-        elif not _BYTE_ORDER_MARK.startswith(data):
+        elif not BYTE_ORDER_MARK.startswith(data):
             self._events = EventDecoder()
         return data
 
@@ -116,15 +115,17 @@ class AnswerDecoder:
             read_choices(payload, self._opened, self._requested)
             rest: list[dict[str, Any]] = [payload]
         else:
-            rest = list(self._events.close()) if self._events is not None else []
+            last = self._events.close() if self._events is not None else None
+            rest = [] if last is None else [last]
         for chunk in rest:
             delta = self._read(chunk)
+            self._usage_before = self.reader.usage
             if delta is not None:
                 # The bytes have ended, so no time limit can run out any more.
                 yield delta
         if not self.reader.is_complete and self._json is None:
             raise self._incomplete()
-        self.answer = _with_failures(self.reader.completion(self._requested), self._opened.context)
+        self.answer = with_failures(self.reader.completion(self._requested), self._opened.context)
         usage.record(self.answer.model, self.answer.usage, self._trackers)
         yield self.reader.last()
 
@@ -132,6 +133,10 @@ class AnswerDecoder:
     def is_settled(self) -> bool:
         """Whether `leave` would count nothing."""
         return self._is_left or self.answer is not None or not self.reader.has_begun
+
+    def forget_untaken(self) -> None:
+        """Forget the usage that came with the last pieces: the answer is left before all of them were taken."""
+        self.reader.usage = self._usage_before
 
     def leave(self) -> None:
         """Count an answer that began and is left before its end: it is a call, though nobody knows what it cost."""
@@ -148,6 +153,21 @@ class AnswerDecoder:
         error.with_text(self.reader.text)
         return False
 
+    def _read_event(self, events: EventDecoder, event: bytes) -> wire.Delta | None:
+        try:
+            chunk = events.read(event)
+        except NotJSONError as exc:
+            beginning = self._opened.context.clean(str(exc))[:200]
+        else:
+            if chunk is None:
+                return None
+            delta = self._read(chunk)
+            self._repeats.note(event, chunk, delta)
+            return delta
+        raise self._error(
+            MalformedReplyError, f"An event of the stream from {self._opened.context.url} is not JSON: {beginning!r}."
+        )
+
     def _read(self, chunk: dict[str, Any]) -> wire.Delta | None:
         failed = error_in(chunk)
         if failed is not None:
@@ -158,7 +178,7 @@ class AnswerDecoder:
     def _incomplete(self) -> KiloCodeError:
         if self._beginning and not self.reader.has_begun and not self._beginning.startswith(_EVENT_FIELDS):
             more = " and more" if len(self._beginning) >= PREVIEW_BYTES else ""
-            return _not_json(self._beginning, self._opened, more)
+            return not_json(self._beginning, self._opened, more)
         done = " although it says that it is done" if self.said_done else ""
         return self._error(
             StreamInterruptedError,
@@ -168,6 +188,12 @@ class AnswerDecoder:
 
     def _error(self, kind: type[KiloCodeError], message: str) -> KiloCodeError:
         return self._opened.context.make(kind, message, status=self._opened.status).with_text(self.reader.text)
+
+
+def _ending(pieces: list[wire.Delta], error: KiloCodeError) -> Iterator[wire.Delta]:
+    """Give the pieces before an error, and raise it then."""
+    yield from pieces
+    raise error
 
 
 class Stream:
@@ -260,6 +286,9 @@ def _pieces(opened: OpenAnswer, decoder: AnswerDecoder) -> Generator[wire.Delta,
                 next(chunks, None)
             finally:
                 patience.cancel()
+    except GeneratorExit:
+        decoder.forget_untaken()
+        raise
     finally:
         decoder.leave()
         chunks.close()
@@ -353,6 +382,9 @@ async def _apieces(opened: AsyncOpenAnswer, decoder: AnswerDecoder) -> AsyncGene
             # What ends the body must be read, or the connection could not be used again.
             async with asyncio.timeout(_LAST_BYTES_SECONDS):
                 await anext(chunks, None)
+    except GeneratorExit:
+        decoder.forget_untaken()
+        raise
     finally:
         decoder.leave()
         await chunks.aclose()
@@ -365,69 +397,9 @@ def forget_frames(error: KiloCodeError) -> KiloCodeError:
     return error
 
 
-def read_payload(body: bytes, opened: OpenAnswer | AsyncOpenAnswer) -> dict[str, Any]:
-    """Read a body that must be a JSON object; white space before it is the gateway's keep-alive.
-
-    Raises:
-        MalformedReplyError: If it is none.
-        KiloCodeError: If the object is an error after all.
-
-    """
-    try:
-        payload = json.loads(body.lstrip(_BLANKS).removeprefix(_BYTE_ORDER_MARK).decode())
-    except (ValueError, RecursionError):
-        payload = None
-    if not isinstance(payload, dict):
-        raise _not_json(body, opened)
-    failed = error_in(payload)
-    if failed is not None:
-        raise error_from_payload(failed, opened.headers, opened.context)
-    return payload
-
-
-def _not_json(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, more: str = "") -> KiloCodeError:
-    preview = opened.context.clean(body[:PREVIEW_BYTES].decode("utf-8", "replace"))[:200].strip()
-    kind = opened.headers.get("content-type", "no content type")
-    msg = (
-        f"The answer from {opened.context.url} is not a JSON object ({kind}, {len(body):,} bytes{more}): {preview!r}. "
-        "It may have been cut, or the base URL may lead to something that is not the gateway."
-    )
-    return opened.context.make(MalformedReplyError, msg, status=opened.status, body=preview)
-
-
-def read_choices(
-    payload: dict[str, Any], opened: OpenAnswer | AsyncOpenAnswer, requested_model: str
-) -> list[wire.Completion]:
-    """Read the answers that a reply holds.
-
-    Raises:
-        MalformedReplyError: If it holds none.
-
-    """
-    try:
-        answers = wire.read_completions(payload, requested_model)
-    except ValueError as exc:
-        reason = str(exc)
-    else:
-        return [_with_failures(answer, opened.context) for answer in answers]
-    msg = (
-        f"The answer from {opened.context.url} has {reason}; its fields are {', '.join(payload) or 'none'}. "
-        "Try again, or choose another model."
-    )
-    raise opened.context.make(MalformedReplyError, msg, status=opened.status, body=payload)
-
-
 def count_lost(opened: OpenAnswer | AsyncOpenAnswer) -> None:
     """Count an answer that was cut while it arrived: it is paid for, though nobody knows what it cost."""
     usage.record(opened.context.model or "", None)
-
-
-def _with_failures(answer: wire.Completion, context: Context) -> wire.Completion:
-    """Tell in an answer which models had failed before the one that gave it."""
-    if context.failed:
-        answer.fallback_model = context.model
-        answer.failed_models = list(context.failed)
-    return answer
 
 
 def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model: str) -> list[wire.Completion]:
@@ -437,7 +409,7 @@ def read_body(body: bytes, opened: OpenAnswer | AsyncOpenAnswer, requested_model
         KiloCodeError: If it is an error, or not what the protocol promises.
 
     """
-    if not body.lstrip(_BLANKS).startswith(_EVENT_FIELDS[:-1]):
+    if not body.lstrip(BLANKS).startswith(_EVENT_FIELDS[:-1]):
         answers = read_choices(read_payload(body, opened), opened, requested_model)
         usage.record(answers[0].model, answers[0].usage)
         return answers

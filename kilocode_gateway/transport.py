@@ -6,13 +6,14 @@ sent.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from kilocode_gateway import usage, wire
+from kilocode_gateway.bodies import read_payload
 from kilocode_gateway.catalog import Catalog
+from kilocode_gateway.encoding import encoded
 from kilocode_gateway.error_texts import Context
 from kilocode_gateway.errors import (
     ERRORS,
@@ -32,7 +33,7 @@ from kilocode_gateway.inputs import alook, check_inputs, look
 from kilocode_gateway.models import SUCCESSORS, parse_model_ref
 from kilocode_gateway.options import CallOptions, checked_headers, without_options
 from kilocode_gateway.policy import Deadline, RetryPolicy, timeouts_of
-from kilocode_gateway.streams import AsyncStream, Stream, count_lost, forget_frames, read_body, read_payload
+from kilocode_gateway.streams import AsyncStream, Stream, count_lost, forget_frames, read_body
 from kilocode_gateway.wire.embeddings import embeddings_body, read_vectors
 
 if TYPE_CHECKING:
@@ -366,7 +367,7 @@ class Transport:
                     shaped = wire.shape(body, model=model, stream=request.stream, warn=warn)
                 else:
                     shaped = {**body, "model": model, **({"stream": True} if request.stream else {})}
-            content = _encoded(shaped)
+            content = encoded(shaped)
             headers["Content-Type"] = "application/json"
         context = Context(
             url=url,
@@ -424,17 +425,3 @@ def _advance(plan: _Plan, outcome: object, errors: ErrorTable) -> tuple[Call | N
 
 def _is_unknown(outcome: object) -> bool:
     return isinstance(outcome, ModelNotFoundError) and outcome.details.get("reason") == "unknown"
-
-
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    except (TypeError, ValueError, RecursionError) as exc:
-        reason = str(exc)
-    msg = (
-        f"The request cannot be written as JSON: {reason}. Settings and messages must hold text, finite numbers, lists "
-        "and dicts only."
-    )
-    raise ConfigurationError(msg)

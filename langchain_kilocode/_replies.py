@@ -14,7 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.utils.json import parse_partial_json
 
 from langchain_kilocode._messages import CALL_EXTRAS, RAW_ARGUMENTS, REASONING_KEYS
-from langchain_kilocode._unchecked import text_chunk
+from langchain_kilocode._unchecked import chunk_of
 
 if TYPE_CHECKING:
     from kilocode_gateway.wire import Completion, Delta, Usage
@@ -86,7 +86,7 @@ def to_chunk(delta: Delta) -> ChatGenerationChunk | None:
     text, reasoning = delta.text, delta.reasoning
     extra: dict[str, Any] = {"reasoning_content": reasoning} if reasoning else {}
     if not delta.tool_calls and delta.logprobs is None:
-        return text_chunk(text, extra, {"model_provider": PROVIDER}) if text or reasoning else None
+        return chunk_of(text, extra, {"model_provider": PROVIDER}) if text or reasoning else None
     pieces = [
         tool_call_chunk(name=call.name, args=call.arguments, id=call.id, index=call.index) for call in delta.tool_calls
     ]

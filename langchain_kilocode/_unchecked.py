@@ -1,60 +1,59 @@
-"""Pieces of a stream, made without the cost of checking each of them: what checking would have left is copied.
+"""Pieces of a stream, built without validation, which would cost more than everything else that is done for a piece.
 
-Checking costs more than all the rest of a piece. A test holds every piece equal to a checked one.
+Their values are ours and of the right types. What is built equals what validation would have left, in every field and
+in what pydantic keeps beside them. Fields that are not given have the framework's own defaults, in whatever version it
+is.
 """
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from pydantic import BaseModel
 
-Model = TypeVar("Model", bound=BaseModel)
+if TYPE_CHECKING:
+    Model = TypeVar("Model", bound=BaseModel)
 
-_set = object.__setattr__
+# Where pydantic keeps an object's fields, which of them were given, and what else it holds.
+_set_fields, _set_given, _set_extra, _set_private = (
+    vars(BaseModel)[slot].__set__
+    for slot in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
+_new = object.__new__
 
-
-class _Template(Generic[Model]):
-    """Makes objects like one that was checked, with other values for some of its fields.
-
-    Args:
-        checked: Its own values are not shared: each object gets lists and dicts of its own.
-
-    """
-
-    def __init__(self, checked: Model) -> None:
-        self._class = type(checked)
-        self._values = dict(checked.__dict__)
-        self._given = set(checked.model_fields_set)
-        self._private = checked.__pydantic_private__
-        self._extra = checked.__pydantic_extra__
-        mutable = {name: value for name, value in self._values.items() if isinstance(value, (list, dict))}
-        self._mutable = list(mutable.items())
-        if any(mutable.values()) or self._private or self._extra:
-            msg = f"Expected nothing in the lists and dicts of the {self._class.__name__} that is copied."
-            raise ValueError(msg)
-
-    def make(self, values: dict[str, Any]) -> Model:
-        """Give an object with these values."""
-        held = self._values.copy()
-        for name, empty in self._mutable:
-            held[name] = empty.copy()
-        held.update(values)
-        made = self._class.__new__(self._class)
-        _set(made, "__dict__", held)
-        _set(made, "__pydantic_fields_set__", self._given.copy())
-        _set(made, "__pydantic_extra__", self._extra)
-        _set(made, "__pydantic_private__", self._private)
-        return made
+_message = AIMessageChunk(content="", additional_kwargs={}, response_metadata={}, tool_call_chunks=[])
+_generation = ChatGenerationChunk(message=_message, generation_info=None)
+_MESSAGE, _MESSAGE_NAMES = vars(_message), _message.model_fields_set
+_GENERATION, _GENERATION_NAMES = vars(_generation), _generation.model_fields_set
+_MESSAGE_TAKES_MORE, _GENERATION_TAKES_MORE = (made.__pydantic_extra__ is not None for made in (_message, _generation))
+# Each piece has its own.
+_HOLDERS = [
+    (name, type(value))
+    for name, value in _MESSAGE.items()
+    if isinstance(value, list | dict) and name not in ("additional_kwargs", "response_metadata")
+]
 
 
-_MESSAGE = _Template(AIMessageChunk(content="", additional_kwargs={}, response_metadata={}, tool_call_chunks=[]))
-_GENERATION = _Template(ChatGenerationChunk(message=AIMessageChunk(content=""), generation_info=None))
+def chunk_of(text: str, extra: dict[str, Any], metadata: dict[str, Any]) -> ChatGenerationChunk:
+    """Give a piece that brings nothing but text, and what stands in `extra`: its `additional_kwargs`."""
+    fields = _MESSAGE.copy()
+    for name, kind in _HOLDERS:
+        fields[name] = kind()
+    fields["content"] = text
+    fields["additional_kwargs"] = extra
+    fields["response_metadata"] = metadata
+    outer = _GENERATION.copy()
+    outer["text"] = text
+    outer["message"] = _made(AIMessageChunk, fields, _MESSAGE_NAMES, takes_more=_MESSAGE_TAKES_MORE)
+    return _made(ChatGenerationChunk, outer, _GENERATION_NAMES, takes_more=_GENERATION_TAKES_MORE)
 
 
-def text_chunk(text: str, extra: dict[str, Any], metadata: dict[str, Any]) -> ChatGenerationChunk:
-    """Give a piece that brings text, or reasoning in `extra`, and nothing else."""
-    message = _MESSAGE.make({"content": text, "additional_kwargs": extra, "response_metadata": metadata})
-    return _GENERATION.make({"text": text, "message": message})
+def _made(cls: type[Model], fields: dict[str, Any], names: set[str], *, takes_more: bool) -> Model:
+    made = _new(cls)
+    _set_fields(made, fields)
+    _set_given(made, names.copy())
+    _set_extra(made, {} if takes_more else None)
+    _set_private(made, None)
+    return made

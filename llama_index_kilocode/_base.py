@@ -211,7 +211,7 @@ class GatewayLLM(Checked, OpenAILike):
         return self._transport({**self.additional_kwargs, **call}), {**body, "messages": to_wire(messages)}
 
     def _fields(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in ("model", *_SENT_FIELDS)}
+        fields = {name: value for name in _SENT_FIELDS if (value := getattr(self, name)) is not None}
         fields["audio"] = self.audio_config
         if self.logprobs:
             fields |= {"logprobs": True, "top_logprobs": self.top_logprobs or None}
@@ -221,7 +221,10 @@ class GatewayLLM(Checked, OpenAILike):
         return True
 
 
-_SENT_FIELDS = [name for name in GatewayLLM.model_fields if name in (wire.NAMES.keys() - _LOG_PROBS) | {"extra_body"}]
+_SENT_FIELDS = [
+    "model",
+    *(name for name in GatewayLLM.model_fields if name in (wire.NAMES.keys() - _LOG_PROBS) | {"extra_body"}),
+]
 """The fields that the transport gets under their own names. None of them counts unless it is set."""
 
 # The class that users make, so that an error about arguments names what they wrote.

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import mimetypes
+import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ _MAGIC = (
     (b"OggS", "audio/ogg"),
     (b"fLaC", "audio/flac"),
 )
+_BASE64 = (string.ascii_letters + string.digits + "+/").encode()
 _AUDIO_FORMATS = {"mpeg": "mp3", "x-wav": "wav", "vnd.wave": "wav", "mp4": "m4a"}
 """What an audio mimetype's second half is called where it is not the format's name itself."""
 
@@ -283,7 +285,7 @@ def _document(block: DocumentBlock) -> dict[str, Any]:
         mimetype = block.document_mimetype or mimetypes.guess_type(name)[0]
         source = _data_uri(block.data, block.path, mimetype, None)
     if source.startswith("data:") and mimetypes.guess_type(name)[0] is None:
-        name += mimetypes.guess_extension(source[5:].split(",", 1)[0].split(";", 1)[0]) or ""
+        name += mimetypes.guess_extension(_kind(source.partition(",")[0])) or ""
     return {"type": "file", "file": {"filename": name, "file_data": source}}
 
 
@@ -305,10 +307,15 @@ def _audio(block: AudioBlock) -> dict[str, Any]:
         )
         raise ConfigurationError(msg)
     uri = url or _data_uri(block.audio, block.path, None, "audio/wav")
-    kind = uri[5:].split(";", 1)[0]
-    name = kind.rpartition("/")[2]
+    head, _, data = uri.partition(",")
+    name = _kind(head).rpartition("/")[2]
     form = block.format or _AUDIO_FORMATS.get(name, name)
-    return {"type": "input_audio", "input_audio": {"data": uri.partition(",")[2], "format": form}}
+    return {"type": "input_audio", "input_audio": {"data": data, "format": form}}
+
+
+def _kind(head: str) -> str:
+    """Give the mimetype that stands in what comes before the comma of a data URL."""
+    return head[5:].split(";", 1)[0]
 
 
 def _data_uri(data: Any, path: Any, mimetype: str | None, fallback: str | None) -> str:
@@ -336,6 +343,10 @@ def _base64(data: Any, path: Any) -> str:
 
 
 def _is_base64(data: bytes) -> bool:
+    padding = data.translate(None, _BASE64)
+    if len(data) % 4 == 0 and padding in (b"", b"=", b"==") and data.endswith(padding):
+        return True
+    # Python's own takes some padding that is not quite right as well; it is slower and makes the bytes.
     try:
         binascii.a2b_base64(data, strict_mode=True)
     except binascii.Error:

@@ -137,7 +137,8 @@ class KiloCodeSettings(TypedDict, total=False):
     web_search_options: dict[str, Any]
 
 
-_OF_THE_MODEL = frozenset(KiloCodeSettings.__annotations__) - {*wire.NAMES, *PER_CALL}
+_OF_A_CALL = frozenset({*PER_CALL, *wire.NAMES})
+_OF_THE_MODEL = frozenset(KiloCodeSettings.__annotations__) - _OF_A_CALL
 """What only the constructor takes. Sent as fields of a request, keys and headers would end in the provider's logs."""
 
 
@@ -197,7 +198,7 @@ def check_request(given: Mapping[str, Any], *, where: str) -> None:
         ConfigurationError: If a value cannot be used.
 
     """
-    check(given, {*PER_CALL, *wire.NAMES}, where=where, of_the_model=_OF_THE_MODEL)
+    check(given, _OF_A_CALL, where=where, of_the_model=_OF_THE_MODEL)
     wire.check_values(given, where=where)
     refuse_more_answers(given, where=where)
 
@@ -239,13 +240,13 @@ def check(
         UnknownSettingError: With the name that was meant, where there is one.
 
     """
-    known = set(known)
-    made = set(of_the_model) - known
+    known = frozenset(known)
     for name in given:
         if name in _BY_THE_METHOD:
             raise UnknownSettingError(f"{where} does not take {name!r}: {_BY_THE_METHOD[name]}.")
         if name in known:
             continue
+        made = frozenset(of_the_model) - known
         meant = _OTHER_NAMES.get(name, name)
         if meant in known:
             raise UnknownSettingError(f"{where} has no setting {name!r}: here it is called {meant!r}.")

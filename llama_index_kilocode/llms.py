@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.llms.generic_utils import (
@@ -46,6 +47,13 @@ if TYPE_CHECKING:
     )
 
     from kilocode_gateway.wire import Completion
+
+_GIVEN_AT_ONCE = 16
+"""After how many pieces of an async stream others have their turn, though more of it be here.
+
+An agent makes an event of each piece and never waits: without this, what one read brought would all stand in its queue,
+each with the whole text so far, before anybody sees the first.
+"""
 
 
 class KiloCode(ToolCalling):
@@ -381,9 +389,13 @@ class KiloCode(ToolCalling):
             with usage.counting_in(asked_in):
                 opened = await transport.astream(body)
             async with opened as stream:
+                given = 0
                 async for piece in stream:
                     if piece.finish_reason is None:
                         yield answer.add(piece)
+                        given += 1
+                        if given % _GIVEN_AT_ONCE == 0:
+                            await asyncio.sleep(0)
             yield self._whole(stream.completion, delta="")
 
         return begun(pieces())

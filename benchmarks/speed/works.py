@@ -140,7 +140,7 @@ class Works:
 
     def picture(self) -> Figures:
         """Ask about a picture of 5 MB; the most memory held beside the message is told in copies of its base64."""
-        data = "iVBORw0KGgoA" + "A" * (PICTURE_BYTES * 4 // 3)
+        data = "iVBORw0KGgoA" + "A" * (PICTURE_BYTES // 3 * 4)
         subject = self.at("small")
         asked = subject.picture(data)
         figures, _ = timed(lambda: subject.ask(asked))

@@ -5,6 +5,7 @@ comes back.
 """
 
 from kilocode_gateway.wire.kinds import check_values, misfits
+from kilocode_gateway.wire.repeats import Repeats
 from kilocode_gateway.wire.reply import (
     Completion,
     Delta,
@@ -33,6 +34,7 @@ __all__ = [
     "PARAMETERS",
     "Completion",
     "Delta",
+    "Repeats",
     "StreamReader",
     "ToolCall",
     "ToolCallDelta",

@@ -29,8 +29,10 @@ def parts_in(messages: Iterable[Any]) -> Iterator[Part]:
     A data URL that holds no image is a file, under whatever name it is sent.
     """
     for position, message in enumerate(messages):
-        content = message.get("content") if isinstance(message, Mapping) else None
-        for part in content if isinstance(content, list) else ():
+        content = message.get("content") if isinstance(message, (dict, Mapping)) else None
+        if not isinstance(content, list):
+            continue
+        for part in content:
             kind = _KINDS.get(str(part.get("type"))) if isinstance(part, Mapping) else None
             if kind is not None:
                 yield Part("file" if _is_hidden_file(part) else kind, position, str(message.get("role")))

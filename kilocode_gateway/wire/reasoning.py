@@ -7,9 +7,13 @@ The gateway passes on three forms: `reasoning_details` (signed or encrypted bloc
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _FORMS = ("reasoning", "reasoning_content", "reasoning_details")
+"""The fields of a delta or a message that carry reasoning."""
 _JOINED = ("text", "summary")
 
 
@@ -18,17 +22,18 @@ def text_of(details: object) -> str:
     if not isinstance(details, list):
         return ""
     return "".join(
-        text
-        for item in details
-        if isinstance(item, dict)
-        and isinstance(text := item.get("summary" if item.get("type") == "reasoning.summary" else "text"), str)
+        text for item in details if isinstance(item, dict) and isinstance(text := item.get(_text_field(item)), str)
     )
+
+
+def _text_field(item: dict[str, Any]) -> str:
+    return "summary" if item.get("type") == "reasoning.summary" else "text"
 
 
 class ReasoningAssembler:
     """Collects the reasoning of one streamed answer, whatever forms it has."""
 
-    __slots__ = ("_ahead", "_closed", "_content", "_details", "_plain", "_shown")
+    __slots__ = ("_ahead", "_closed", "_content", "_details", "_growing", "_grown", "_item", "_plain", "_shown")
 
     def __init__(self) -> None:
         self._plain: list[str] = []
@@ -39,6 +44,12 @@ class ReasoningAssembler:
         """How many of the shown pieces belong to blocks that a signature has closed."""
         self._ahead: dict[str, deque[str]] = {name: deque() for name in _FORMS}
         """By form: what was shown of others and has not come in this one yet."""
+        self._growing: list[Callable[[str], None]] = []
+        """What takes the text of the next delta, while `add_more` may be called."""
+        self._item: dict[str, Any] | None = None
+        """The piece of a block that the delta has then, with the text of an earlier one."""
+        self._grown: list[str] = []
+        """The texts by which the last block has grown since."""
 
     @property
     def text(self) -> str:
@@ -48,10 +59,12 @@ class ReasoningAssembler:
     @property
     def details(self) -> list[dict[str, Any]]:
         """The blocks so far, each as it would have come in one piece."""
+        self._settle()
         return self._details
 
     def add(self, delta: dict[str, Any]) -> str:
         """Take the reasoning fields of a delta and give the new readable text."""
+        self._settle()
         plain, content, details = (delta.get(name) for name in _FORMS)
         came: dict[str, str] = {}
         if isinstance(plain, str) and plain:
@@ -75,6 +88,53 @@ class ReasoningAssembler:
             self._closed = len(self._shown)
         return shown
 
+    def rehearse(self, delta: dict[str, Any]) -> tuple[str, int]:
+        """Say whether a delta like the one that was added last, with another text, would only make texts longer.
+
+        Returns:
+            The text and in how many forms it came, after which `add_more` may be called until `add` is called again;
+            an empty text if not.
+
+        """
+        details = delta.get("reasoning_details")
+        texts: dict[str, Any] = {
+            "reasoning": delta.get("reasoning"),
+            "reasoning_content": delta.get("reasoning_content"),
+        }
+        if details:
+            texts["reasoning_details"] = text_of(details)
+            if not self._continues(details):
+                return "", 0
+        came = {form: text for form, text in texts.items() if text}
+        text: str = next(iter(came.values()), "")
+        if any(other != text or self._ahead[form] for form, other in came.items()):
+            return "", 0
+        self._item = details[0] if details else None
+        own = {"reasoning": self._plain, "reasoning_content": self._content, "reasoning_details": self._grown}
+        self._growing = [(own if form in came else self._ahead)[form].append for form in _FORMS]
+        return text, len(came)
+
+    def add_more(self, text: str) -> list[dict[str, Any]]:
+        """Take a delta like the last one with another text, and give its details."""
+        self._shown.append(text)
+        for grow in self._growing:
+            grow(text)
+        return [] if self._item is None else [{**self._item, _text_field(self._item): text}]
+
+    def _continues(self, details: Any) -> bool:
+        """Say whether details like these would only make the last block's text longer."""
+        if not isinstance(details, list) or len(details) != 1 or not isinstance(details[0], dict):
+            return False
+        item = details[0]
+        texts = [name for name in _JOINED if isinstance(item.get(name), str)]
+        return texts == [_text_field(item)] and not item.get("signature") and _same_block(self._details[-1], item)
+
+    def _settle(self) -> None:
+        """Put the texts of `add_more` into the block that they continue."""
+        if self._grown and self._item is not None:
+            self._details[-1][_text_field(self._item)] += "".join(self._grown)
+            self._grown.clear()
+
     def _new(self, came: dict[str, str], *, signed: bool) -> str:
         """Give what is new of a text, in the first of the forms in which it came."""
         first, text = next(iter(came.items()))
@@ -91,7 +151,7 @@ class ReasoningAssembler:
 
     def replay(self) -> dict[str, Any]:
         """Give the fields that the assistant's message must carry when it goes back."""
-        return replay_fields(self._details, "".join(self._content), "".join(self._plain))
+        return replay_fields(self.details, "".join(self._content), "".join(self._plain))
 
     def _add_detail(self, item: dict[str, Any]) -> None:
         # Without an index, nothing but the latest block can be meant.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kilocode_gateway.wire.reasoning import ReasoningAssembler, replay_fields, text_of
 from kilocode_gateway.wire.tool_calls import ToolCall, ToolCallAssembler, ToolCallDelta, read_tool_calls
@@ -14,9 +14,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Completion", "Delta", "StreamReader", "ToolCall", "ToolCallDelta", "Usage", "error_in", "read_completions"]
 
+_T = TypeVar("_T")
 _NOTHING: tuple[Any, ...] = ()
 
 
+def _made_when_read(cls: type[_T]) -> type[_T]:
+    """Let `raw` be given as a function and its argument, which are called when it is first read."""
+    stored = vars(cls)["raw"]
+
+    def read(piece: _T) -> Any:
+        raw = stored.__get__(piece)
+        if type(raw) is tuple:
+            make, text = raw
+            raw = make(text)
+            stored.__set__(piece, raw)
+        return raw
+
+    type.__setattr__(cls, "raw", property(read, stored.__set__))
+    return cls
+
+
+@_made_when_read
 @dataclass(slots=True)
 class Delta:
     """What one piece of a streamed answer brings.
@@ -220,6 +238,15 @@ class StreamReader:
             self._read_tail(chunk)
         delta = choice.get("delta") or choice.get("message") or _plain_message(choice)
         return self._read_delta(delta, choice, chunk) if isinstance(delta, dict) else None
+
+    def more_text(self, text: str, raw: Any) -> Delta:
+        """Read a chunk that brings nothing but text, and nothing else that one before it has not brought."""
+        self._texts.append(text)
+        return Delta(text=text, raw=raw)
+
+    def more_reasoning(self, text: str, raw: Any) -> Delta:
+        """Read a chunk that is like the last one but for the text of its reasoning, as `rehearse` has said."""
+        return Delta("", text, self.reasoning.add_more(text), [], [], [], None, "", None, None, None, raw)
 
     def last(self) -> Delta:
         """Give the closing piece: the finish reason and the usage."""

@@ -35,8 +35,13 @@ def _written(newline: str = "\n", *, extras: bool = True) -> bytes:
 
 def _read(*pieces: bytes) -> tuple[list[dict[str, Any]], bool]:
     decoder = EventDecoder()
-    found = [event for piece in pieces for event in decoder.feed(piece)]
-    return [*found, *decoder.close()], decoder.done
+    found = [event for piece in pieces for event in _fed(decoder, piece)]
+    last = decoder.close()
+    return found if last is None else [*found, last], decoder.done
+
+
+def _fed(decoder: EventDecoder, data: bytes) -> list[dict[str, Any]]:
+    return [found for event in decoder.feed(data) if (found := decoder.read(event)) is not None]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
@@ -56,10 +61,10 @@ def test_split_in_two_at_every_byte(newline: str) -> None:
 
 def test_events_come_as_soon_as_they_are_complete() -> None:
     decoder = EventDecoder()
-    assert list(decoder.feed(b'data: {"a": 1}\n')) == []
-    assert list(decoder.feed(b"\n")) == [{"a": 1}]
-    assert list(decoder.feed(b'data: {"a": 2}\r\n\r')) == []
-    assert list(decoder.feed(b'\ndata: {"a": 3}\n\n')) == [{"a": 2}, {"a": 3}]
+    assert _fed(decoder, b'data: {"a": 1}\n') == []
+    assert _fed(decoder, b"\n") == [{"a": 1}]
+    assert _fed(decoder, b'data: {"a": 2}\r\n\r') == []
+    assert _fed(decoder, b'\ndata: {"a": 3}\n\n') == [{"a": 2}, {"a": 3}]
 
 
 def test_one_object_over_several_data_lines() -> None:
@@ -147,7 +152,8 @@ def _fits(body: str) -> bool:
 def test_any_bytes_at_all_end_in_events_or_in_one_error(pieces: list[bytes]) -> None:
     decoder = EventDecoder()
     try:
-        found = [event for piece in pieces for event in decoder.feed(piece)]
+        found = [event for piece in pieces for event in _fed(decoder, piece)]
     except NotJSONError:
         return
-    assert all(isinstance(event, dict) for event in [*found, *decoder.close()])
+    assert all(isinstance(event, dict) for event in found)
+    assert isinstance(decoder.close(), dict | None)

@@ -245,6 +245,9 @@ def test_unchecked_chunks_share_nothing() -> None:
     for held in (message.tool_calls, message.invalid_tool_calls, message.tool_call_chunks):
         held.append(None)
     message.additional_kwargs["a"] = message.response_metadata["a"] = 1
+    for made in (first, message):
+        if made.__pydantic_extra__ is not None:
+            made.__pydantic_extra__["a"] = 1
     assert second == untouched
     assert "id" not in second.message.model_fields_set
     assert to_chunk(Delta(text="He")) == untouched

@@ -11,6 +11,7 @@ from llama_index.core.async_utils import asyncio_run
 from llama_index.core.llms import ChatMessage
 
 from kilocode_gateway import clients
+from kilocode_gateway.local import Reply
 from tests.core.crowds import OneObject, Ways, run
 from tests.core.helpers import eventually
 from tests.soak.watching import Reading
@@ -72,3 +73,26 @@ class TestKiloCode(OneObject):
         assert after.threads <= before.threads
         assert not [entry for entry in clients._clients.by_loop.values() if entry[0].is_closed()]
         assert gateway.connections == 9 * 25
+
+
+async def test_others_have_their_turn_while_much_of_a_stream_is_here(llm: KiloCode, gateway: LocalGateway) -> None:
+    """One read may bring hundreds of pieces; what stands beside the reader is not kept waiting for all of them."""
+    gateway.script(Reply.text(" ".join(f"word{number}" for number in range(300))))
+    stream = await llm.astream_chat(_asking("Hi."))
+    await anext(stream)
+    await asyncio.sleep(0.5)  # the rest arrives
+    since, longest, given = 0, 0, 0
+
+    async def beside() -> None:
+        nonlocal since
+        while True:
+            since = 0
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(beside())
+    async for _ in stream:
+        since, given = since + 1, given + 1
+        longest = max(longest, since)
+    task.cancel()
+    assert given > 250
+    assert longest <= 20

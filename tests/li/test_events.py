@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from llama_index.core import Document, Settings, SummaryIndex
 from llama_index.core.agent.workflow import FunctionAgent
-from llama_index.core.base.llms.types import ChatResponse, TextBlock, ThinkingBlock, ToolCallBlock
 from llama_index.core.callbacks import CallbackManager, CBEventType, TokenCountingHandler
 from llama_index.core.callbacks.llama_debug import LlamaDebugHandler
-from llama_index.core.llms import ChatMessage, MessageRole, callbacks
+from llama_index.core.llms import ChatMessage, callbacks
 from llama_index.core.llms import llm as framework_llm
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
@@ -21,9 +20,7 @@ from pydantic import BaseModel
 
 from kilocode_gateway.errors import StreamInterruptedError, UnknownSettingError
 from kilocode_gateway.local import Reply
-from kilocode_gateway.wire import Delta, ToolCallDelta
 from llama_index_kilocode._events import is_watched
-from llama_index_kilocode._replies import StreamedChat
 
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
@@ -266,37 +263,3 @@ def test_a_rate_limiter_is_waited_for(llm: KiloCode) -> None:
     llm.chat(hi)
     list(llm.stream_chat(hi))
     assert limiter.taken == 2
-
-
-def test_what_is_built_without_validation_equals_what_validation_leaves() -> None:
-    answer = StreamedChat()
-    pieces = [
-        Delta(reasoning="Hm.", raw={"one": 1}),
-        Delta(text="Hi", raw={"two": 2}),
-        Delta(tool_calls=[ToolCallDelta(0, "c1", "add", "")]),
-        Delta(tool_calls=[ToolCallDelta(0, None, None, '{"a": 1}'), ToolCallDelta(1, "c2", "now", "")]),
-    ]
-    for piece in pieces:
-        made = answer.add(piece)
-        calls = made.message.additional_kwargs.get("tool_calls")
-        blocks: list[Any] = []
-        for block in made.message.blocks:
-            blocks.append(type(block)(**block.model_dump()))
-            assert vars(block) == vars(blocks[-1])
-            assert list(type(block).model_fields) == list(vars(block))
-        validated = ChatResponse(
-            message=ChatMessage(
-                role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs={"tool_calls": calls} if calls else {}
-            ),
-            raw=piece.raw,
-            delta=piece.text,
-            additional_kwargs=made.additional_kwargs,
-        )
-        assert made == validated
-        assert set(vars(made)) == set(vars(validated))
-        assert set(vars(made.message)) == set(vars(validated.message))
-        assert made.model_dump() == validated.model_dump()
-        assert made.model_dump_json() == validated.model_dump_json()
-        assert made.model_copy(deep=True) == made
-    assert [type(block) for block in made.message.blocks] == [ThinkingBlock, TextBlock, ToolCallBlock, ToolCallBlock]
-    assert [block.tool_kwargs for block in made.message.blocks if isinstance(block, ToolCallBlock)] == ['{"a": 1}', {}]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from kilocode_gateway.bodies import read_choices, read_payload
 from kilocode_gateway.errors import KiloCodeError
-from kilocode_gateway.streams import read_choices, read_payload
 from kilocode_gateway.usage import record, track_usage
 from kilocode_gateway.wire import Completion, Delta, StreamReader, Usage, read_completions
 from kilocode_gateway.wire.embeddings import read_vectors

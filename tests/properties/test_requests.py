@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from kilocode_gateway.encoding import encoded
 from kilocode_gateway.errors import ConfigurationError, UnknownSettingError
 from kilocode_gateway.models import is_auto
 from kilocode_gateway.options import CallOptions, without_options
 from kilocode_gateway.policy import timeouts_of
-from kilocode_gateway.transport import _encoded
 from kilocode_gateway.wire import NAMES, OPTIONS, PARAMETERS, check_names, merge, nearest_name, shape
 from kilocode_gateway.wire.embeddings import embeddings_body
 from kilocode_gateway.wire.fim import MOST_TOKENS, fim_body
@@ -183,7 +183,7 @@ def _check_tools(given: list[Any] | None, sent: list[Any] | None) -> None:
 @holds(body=json_of() | objects_of(texts).map(lambda fields: {**fields, 5: "number", None: 1}) | st.just({"x": {1, 2}}))
 def test_a_request_is_written_as_json_or_refused(body: Any) -> None:
     try:
-        written = _encoded(body)
+        written = encoded(body)
     except ConfigurationError as exc:
         assert "cannot be written as JSON" in str(exc)
     else:

@@ -19,7 +19,7 @@ from tests.properties.holding import holds
 from tests.properties.values import cuts, damaged, json_of, split, texts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from hypothesis.strategies import DrawFn
 
@@ -60,6 +60,15 @@ def read(pieces: list[bytes]) -> tuple[str, Completion | KiloCodeError]:
     return "".join(handed), decoder.answer
 
 
+def objects(decoder: EventDecoder, pieces: list[bytes]) -> Iterator[dict[str, Any]]:
+    """Give the objects of a stream's events."""
+    read_back = (decoder.read(event) for piece in pieces for event in decoder.feed(piece))
+    yield from (found for found in read_back if found is not None)
+    last = decoder.close()
+    if last is not None:
+        yield last
+
+
 @st.composite
 def layouts(draw: DrawFn, datas: list[str]) -> bytes:
     """Lay the data of events out as a stream, with comments, other fields and any mix of line ends."""
@@ -86,8 +95,7 @@ def test_events_are_the_same_in_any_layout(found: list[Any], data: Any, cuts: Se
         datas = [json.dumps(event) for event in found]
     body = data.draw(layouts([*datas, "[DONE]"]))
     decoder = EventDecoder()
-    read_back = [event for piece in split(body, cuts) for event in decoder.feed(piece)]
-    read_back.extend(decoder.close())
+    read_back = list(objects(decoder, split(body, cuts)))
     assert json.dumps(read_back) == json.dumps(found)
     assert decoder.done
 
@@ -102,9 +110,7 @@ def test_any_bytes_end_in_an_answer_or_in_one_error(pieces: list[bytes]) -> None
     for decoder, parts in zip(decoders, ([whole], pieces), strict=True):
         found: list[Any] = []
         with contextlib.suppress(NotJSONError):
-            for part in parts:
-                found.extend(decoder.feed(part))
-            found.extend(decoder.close())
+            found.extend(objects(decoder, parts))
         results.append(json.dumps(found))
     assert results[0] == results[1], "where the bytes are split makes no difference"
     _, outcome = read(pieces)
