@@ -54,7 +54,7 @@ def test_show_tells_every_known_fact(here: LocalGateway) -> None:
         "price": "USD 10.00 in, 30.00 out per million tokens",
         "parameters": "reasoning, structured_outputs, tools",
         "about": "Writes poems.",
-    } | {name: text for name, text in told.items() if name == "prompts"}
+    }
     head, fast, odd, nothing = [line.split() for line in lines[lines.index("") + 1 :]]
     assert head[:2] == ["provider", "context"]
     assert fast == ["Fast", "200,000", "8,000", "20.00", "40.00", "99.87", "%", "fp8"]
