@@ -33,6 +33,7 @@ _CLOCK_SKEW = 300.0
 # Seconds after which a file that a killed process left half written is swept away.
 _ABANDONED = 3600.0
 _LONGEST_HOST = 80
+_LISTS = "models-*.jsonl"
 
 
 def now() -> float:
@@ -80,6 +81,24 @@ class CachedList:
     """For each id its entry, as a line of JSON that was not read yet."""
     skipped: int = 0
     """How many entries could not be read when it was fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A file of the cache folder, as its first line tells of it; None for what cannot be read."""
+
+    path: Path
+    bytes: int
+    base_url: str | None = None
+    organization_id: str | None = None
+    models: int | None = None
+    fetched: float | None = None
+    """When the list was fetched, in seconds since 1970."""
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the list was fetched."""
+        return None if self.fetched is None else max(0.0, now() - self.fetched)
 
 
 def folder() -> Path:
@@ -155,10 +174,38 @@ def save(identity: Identity, lines: Mapping[str, str], fetched: float, *, skippe
         _log.debug("The model list was not kept on disk: %s", exc)
 
 
+def kept() -> list[KeptFile]:
+    """Tell of every list on disk, whoever's it is, the newest first."""
+    found = []
+    for path in folder().glob(_LISTS):
+        with contextlib.suppress(OSError):
+            found.append(_look_at(path))
+    return sorted(found, key=lambda one: (-(one.fetched or 0.0), one.path))
+
+
+def _look_at(path: Path) -> KeptFile:
+    """Tell of one file.
+
+    Raises:
+        OSError: If it is gone.
+
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.readline())
+        url, organization = header["url"], header["organization"]
+        if not isinstance(url, str) or not isinstance(organization, str | None):
+            return KeptFile(path, size)
+        return KeptFile(path, size, url, organization, int(header["count"]), float(header["time"]))
+    except (OSError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError):
+        return KeptFile(path, size)
+
+
 def clear() -> int:
     """Remove every list, and give how many there were."""
     removed = 0
-    for path in [*folder().glob("models-*.jsonl"), *folder().glob(".models-*.tmp")]:
+    for path in [*folder().glob(_LISTS), *folder().glob(".models-*.tmp")]:
         with contextlib.suppress(OSError):
             path.unlink()
             removed += path.suffix == ".jsonl"

@@ -96,9 +96,14 @@ class KiloCodeError(Exception):
         """Keep the answer so far, say so in the message, and give the error back."""
         if text and not self.text:
             self.text = text
-            self.message += f" The {len(text):,} characters that had arrived are kept in the error's `text`."
+            self.message += where_text_is(text)
             self.args = (self.message,)
         return self
+
+
+def where_text_is(text: str) -> str:
+    """Write the sentence that tells where the answer so far can be found."""
+    return f" The {len(text):,} characters that had arrived are kept in the error's `text`."
 
 
 def _rebuild(cls: type[KiloCodeError], message: str, facts: dict[str, Any]) -> KiloCodeError:

@@ -24,6 +24,7 @@ SUCCESSORS: Mapping[str, str] = MappingProxyType(
 _MILLION = Decimal(1_000_000)
 # Of our own, because users may have set a narrow context for their own sums.
 _EXACT = Context(prec=60, traps=[])
+_THREE_FIGURES = Context(prec=3, traps=[])
 # Powers of ten between which a price can lie; anything else is no price, and as text would fill pages.
 _SMALLEST, _LARGEST = -30, 12
 
@@ -287,6 +288,13 @@ ABILITIES = tuple(name for name in vars(ModelInfo) if name.startswith("supports_
 def decimal_text(amount: Decimal) -> str:
     """Write an amount exactly, without an exponent and without needless zeros."""
     return f"{amount.normalize(context=_EXACT):f}"
+
+
+def amount_text(amount: Decimal) -> str:
+    """Write an amount for people: with two places, or with three figures where two places would hide it."""
+    if abs(amount) >= 1 or amount == round(amount, 2):
+        return f"{amount:.2f}"
+    return decimal_text(_THREE_FIGURES.plus(amount))
 
 
 def _is_free(id_: str, entry: Mapping[str, Any], pricing: Pricing) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 from kilocode_gateway.local import fim, vectors
 from kilocode_gateway.local.answerer import answer
@@ -175,7 +176,7 @@ class Gateway:
         return self.entries
 
     def _endpoints(self, id_: str) -> Rendered:
-        entry = self.by_id.get(id_.lower())
+        entry = self.by_id.get(unquote(id_).lower())
         if entry is None:
             return json_reply({"error": {"message": "Not Found", "code": 404}}, 404)
         top, pricing = entry.get("top_provider") or {}, entry.get("pricing") or {}

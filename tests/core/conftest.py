@@ -47,3 +47,10 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     from kilocode_gateway import catalog
 
     return lambda: monkeypatch.setattr(catalog._memory, "_slots", {})
+
+
+@pytest.fixture
+def here(acme: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> LocalGateway:
+    """Give that gateway as the one that the environment names."""
+    monkeypatch.setenv("KILOCODE_BASE_URL", acme.base_url)
+    return acme

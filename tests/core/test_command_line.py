@@ -1,4 +1,4 @@
-"""`python -m kilocode_gateway`: models, doctor and serve, as their users see them."""
+"""`python -m kilocode_gateway` as its users see it: what holds for every command, then models and serve."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,31 +17,18 @@ from kilocode_gateway import __version__
 from kilocode_gateway.__main__ import main
 from kilocode_gateway.local import LocalGateway, Reply
 from tests.core.catalogs import FAMILY, MODELS, discover, fetches
+from tests.core.commands import KEY, keys_in_help, names_in, run, run_at_a_terminal, start
 from tests.core.helpers import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEY = "test-key-0123456789-wxyz"
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and pipes")
 
 
 @pytest.fixture(autouse=True)
-def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
-
-
-@pytest.fixture
-def here(acme: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> LocalGateway:
-    monkeypatch.setenv("KILOCODE_BASE_URL", acme.base_url)
-    return acme
-
-
-def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kilocode_gateway", *arguments]
-    return subprocess.run(
-        command, capture_output=True, check=False, timeout=60, **{"text": True, "encoding": "utf-8", **more}
-    )
+def _buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
 def ids_in(output: str) -> list[str]:
@@ -96,7 +84,7 @@ def test_models_that_do_not_fit_name_near_ones(here: LocalGateway, capsys: pytes
     assert main(["models", "acme/larg3"]) == 1
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == "None of the 10 models fits. Did you mean acme/large?\n"
+    assert told.err == "None of the 10 models fits. Did you mean 'acme/large'?\n"
 
 
 def test_models_as_json(here: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,14 +102,13 @@ def test_models_as_json(here: LocalGateway, capsys: pytest.CaptureFixture[str]) 
     assert small["is_free"] is True
     assert main(["models", "nothing-like-it", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
+    assert names_in([large, small]) <= keys_in_help("models"), "the help names every key"
 
 
-@pytest.mark.parametrize("columns", [20, 30, 40, 50, 60, 80, 100, 200])
+@posix
+@pytest.mark.parametrize("columns", [20, 30, 40, 60, 100, 200])
 def test_the_table_fits_the_terminal(
-    make_gateway: Callable[..., LocalGateway],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    columns: int,
+    make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
     long = {
         **MODELS[0],
@@ -130,9 +117,9 @@ def test_the_table_fits_the_terminal(
     }
     gateway = make_gateway(models=[long, *MODELS])
     monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
-    monkeypatch.setenv("COLUMNS", str(columns))
-    assert main(["models"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    code, shown, _ = run_at_a_terminal("models", columns=columns)
+    lines = shown.splitlines()
+    assert code == 0
     assert max(map(len, lines)) <= columns
     assert len(lines) == 12
     assert lines[1].startswith("vendor/ver")
@@ -145,6 +132,7 @@ def test_what_goes_to_another_program_is_not_cut(
 ) -> None:
     id_ = "vendor/" + "very-" * 40 + "long"
     monkeypatch.setenv("KILOCODE_BASE_URL", make_gateway(models=[{"id": id_, "pricing": {}}]).base_url)
+    monkeypatch.setenv("COLUMNS", "40")  # some environments hand it on to everything
     main(["models", "very"])
     assert ids_in(capsys.readouterr().out) == [id_]
 
@@ -212,6 +200,15 @@ def test_a_bad_setting_is_one_line_and_exit_code_1(
         ["models", "--min-context", "inf"],
         ["models", "--min-context", "nan"],
         ["models", "--min-context", ""],
+        ["models", "--min-context", "-5"],
+        ["show"],
+        ["show", "acme/large", "acme/small:free"],
+        ["balance", "now"],
+        ["chat", "acme/large", "Hello", "there"],
+        ["chat", "Hello", "--colour"],
+        ["chat", ""],
+        ["cache", "empty"],
+        ["chat", "acme/large", " "],
         ["models", "acme", "--colour"],
         ["doctor", "acme"],
         ["serve", "--port", "99999"],
@@ -234,19 +231,49 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (ended.value.code, capsys.readouterr().out) == (0, f"kilocode-gateway {__version__}\n")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"], ["--version"], []], ids=" ".join)
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+FRAMEWORKS = {"openai", "pydantic", "langchain_core", "langchain_openai", "llama_index", "langgraph", "langsmith"}
+HTTP = {"httpx", "httpx2", "httpcore", "httpcore2"}
+
+
+def loaded(*arguments: str) -> set[str]:
+    """Run a command in a fresh process, and list the modules that it loaded."""
     code = (
         "import sys, runpy\n"
         f"sys.argv = ['kilocode_gateway', *{arguments!r}]\n"
         "try:\n    runpy.run_module('kilocode_gateway', run_name='__main__')\n"
         "except SystemExit:\n    pass\n"
-        "heavy = {'httpx', 'httpx2', 'openai', 'pydantic', 'ssl', 'asyncio', 'decimal', 'kilocode_gateway.local',"
-        " 'kilocode_gateway.http'}\n"
-        "print('loaded', sorted(heavy & set(sys.modules)))"
+        "print('\\n' + ' '.join(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.splitlines()[-1] == "loaded []"
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["models", "--help"], ["chat", "--help"], ["--version"], ["fly"]], ids=" ".join
+)
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    modules = loaded(*arguments)
+    heavy = {*FRAMEWORKS, *HTTP, "ssl", "asyncio", "decimal", "platformdirs", "email", "logging"}
+    assert modules & heavy == set()
+    ours = {name for name in modules if name.startswith("kilocode_gateway")}
+    rooms = {"", ".__main__", "._version", ".errors", ".commands", ".commands.parser", ".commands.terminal"}
+    assert ours <= {f"kilocode_gateway{room}" for room in rooms}
+
+
+def test_what_is_on_disk_is_told_without_an_http_library_or_a_framework(here: LocalGateway) -> None:
+    run("models")
+    modules = loaded("models")
+    assert fetches(here) == 1
+    assert "kilocode_gateway.catalog" in modules
+    needless = {"transport", "streams", "wire", "usage", "doctor", "local", "account", "endpoints"}
+    assert modules & {*FRAMEWORKS, *HTTP, *(f"kilocode_gateway.{room}" for room in needless)} == set()
+    assert loaded("cache") & {*FRAMEWORKS, *HTTP, "asyncio", "kilocode_gateway.catalog"} == set()
+
+
+def test_help_tells_the_exit_codes() -> None:
+    for command in ([], ["models"], ["show"], ["chat"], ["balance"], ["doctor"], ["cache"], ["serve"]):
+        told = run(*command, "--help").stdout
+        assert [word for word in ("  0  ", "  1  ", "  2  ", "  130  ^C") if word not in told] == [], command
 
 
 @posix
@@ -264,161 +291,57 @@ def test_a_closed_pipe_is_no_traceback(
 
 
 @posix
-def test_a_closed_output_is_no_traceback(here: LocalGateway) -> None:
-    command = f"{sys.executable} -m kilocode_gateway models acme >&-"
+@pytest.mark.parametrize(
+    ("arguments", "closed"),
+    [
+        ("models acme", ">&-"),
+        ("models acme", "2>&-"),
+        ("models acme", "<&-"),
+        ("--help", ">&-"),
+        ("models", ">&- 2>&-"),
+    ],
+)
+def test_a_closed_stream_is_no_traceback(here: LocalGateway, arguments: str, closed: str) -> None:
+    command = f"{sys.executable} -m kilocode_gateway {arguments} {closed}"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=60)
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @posix
-def test_an_interrupt_is_clean(here: LocalGateway) -> None:
-    here.script(Reply.ordinary(delay=20), path="models")
-    # In the background of a shell interrupts are ignored by all that is started there.
-    heed = "import signal as s; s.signal(s.SIGINT, s.default_int_handler)"
-    code = f"{heed}; from kilocode_gateway.__main__ import main; exit(main(['models']))"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.mark.parametrize(
+    "arguments", ["--help", "models", "models --json", "show acme/nothing", "show acme/large", "fly"]
+)
+def test_a_reader_that_is_gone_is_no_traceback(here: LocalGateway, tmp_path: Path, arguments: str) -> None:
+    told = tmp_path / "told"
+    # `false` reads nothing; the sleep lets it end first.
+    both = f"(sleep 0.2; {sys.executable} -m kilocode_gateway {arguments} 2>&1; echo code $? >{told}) | false"
+    done = subprocess.run(both, shell=True, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert told.read_text() == f"code {2 if arguments == 'fly' else 0}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+@pytest.mark.parametrize("arguments", ["models", "show acme/large --json"])
+def test_a_full_disk_is_one_line(here: LocalGateway, arguments: str) -> None:
+    command = f"{sys.executable} -m kilocode_gateway {arguments} >/dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "error: No space left on device"
+
+
+@posix
+@pytest.mark.parametrize(("arguments", "path"), [(["models"], "models"), (["balance"], "/api/profile/balance")])
+def test_an_interrupt_is_clean(
+    here: LocalGateway, monkeypatch: pytest.MonkeyPatch, arguments: list[str], path: str
+) -> None:
+    monkeypatch.setenv("KILOCODE_API_KEY", KEY)
+    here.script(Reply.ordinary(delay=20), path=path)
+    process = start(*arguments)
     assert eventually(lambda: bool(here.requests), 20)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (130, "", "")
-
-
-def examined(capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, str]]:
-    """Run the doctor, and give its exit code and what it says of each thing, with the mark in front."""
-    code = main(["doctor"])
-    told = capsys.readouterr()
-    assert told.err == "", "everything is said in a finding"
-    assert KEY not in told.out
-    lines = [line.partition(": ") for line in told.out.splitlines()]
-    return code, {head[5:]: f"{head[:5].strip()} {text}".strip() for head, _, text in lines}
-
-
-@pytest.fixture
-def account(make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch) -> LocalGateway:
-    gateway = make_gateway(models=MODELS, api_keys=[KEY])
-    monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
-    monkeypatch.setenv("KILOCODE_API_KEY", KEY)
-    return gateway
-
-
-def test_the_doctor_finds_nothing_wrong(account: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = examined(capsys)
-    assert code == 0
-    assert said["gateway"] == account.base_url
-    assert said["key"].startswith("ok from the environment")
-    assert said["key"].endswith("wxyz")
-    assert said["model list"] == "ok 10 models"
-    assert said["account"] == "ok signed in as user@example.com"
-    assert said["balance"] == "ok 25.00 USD"
-    assert f"kilocode-gateway {__version__}" in said["versions"]
-
-
-def test_the_doctor_without_a_key(
-    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delenv("KILOCODE_API_KEY")
-    code, said = examined(capsys)
-    assert code == 0
-    assert "KILOCODE_API_KEY" in said["key"]
-    assert "account" not in said
-    assert [request.path for request in account.requests] == ["/api/gateway/models"]
-
-
-def test_the_doctor_with_a_bad_key(
-    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("KILOCODE_API_KEY", "test-key-other")
-    code, said = examined(capsys)
-    assert code == 1
-    assert said["model list"].startswith("ok"), "the list needs no key"
-    assert said["account"].startswith("FAIL the gateway does not accept the key")
-    assert "Invalid token" in said["account"]
-    assert "balance" not in said
-
-
-def test_the_doctor_with_a_foreign_organization(
-    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("KILO_ORG_ID", "org-9")
-    code, said = examined(capsys)
-    assert code == 1
-    assert said["account"].startswith("ok"), "the key is good"
-    assert said["organization"].startswith("FAIL org-9")
-    assert "Local (00000000-0000-4000-8000-000000000002)" in said["organization"]
-    (profile,) = [request for request in account.requests if request.path == "/api/profile"]
-    assert "x-kilocode-organizationid" not in profile.headers
-
-
-def test_the_doctor_with_an_organization_of_ones_own(
-    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("KILO_ORG_ID", "00000000-0000-4000-8000-000000000002")
-    code, said = examined(capsys)
-    assert (code, said["organization"], said["the organization's balance"]) == (0, "ok Local", "ok 25.00 USD")
-    assert account.last_request.headers["x-kilocode-organizationid"].endswith("2")
-
-
-def test_the_doctor_with_nothing_left(
-    make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("KILOCODE_BASE_URL", make_gateway(balance=0).base_url)
-    monkeypatch.setenv("KILOCODE_API_KEY", KEY)
-    code, said = examined(capsys)
-    assert code == 1
-    assert said["balance"].startswith("FAIL 0.00 USD, used up")
-    assert "https://app.kilo.ai" in said["balance"]
-
-
-def test_the_doctor_before_a_gateway_that_is_not_there(
-    account: LocalGateway, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    discover(account)  # a fresh list in memory hides nothing
-    account.stop()
-    code, said = examined(capsys)
-    assert code == 1
-    assert "cannot be reached" in said["model list"]
-    assert said["model list"].startswith("FAIL")
-    assert said["account"].startswith("FAIL")
-
-
-def test_the_doctor_before_something_that_is_no_gateway(
-    account: LocalGateway, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = Reply.raw(200, "<html><title>Welcome</title></html>")
-    account.script(page, path="models")
-    account.script(page, page, page, path="/api/profile")
-    code, said = examined(capsys)
-    assert code == 1
-    assert "not JSON" in said["model list"]
-    assert said["account"].startswith("FAIL")
-
-
-@pytest.mark.parametrize(
-    ("profile", "name"),
-    [
-        ({}, "an unnamed user"),
-        ({"user": None, "organizations": "x"}, "an unnamed user"),
-        ({"user": {"name": "N"}}, "N"),
-    ],
-    ids=range(3),
-)
-def test_the_doctor_bears_odd_accounts(
-    account: LocalGateway, capsys: pytest.CaptureFixture[str], profile: dict[str, Any], name: str
-) -> None:
-    account.script(Reply.raw(200, profile), path="/api/profile")
-    account.script(Reply.raw(200, {"balance": None}), path="/api/profile/balance")
-    code, said = examined(capsys)
-    assert (code, said["account"], said["balance"]) == (0, f"ok signed in as {name}", "ok not told")
-
-
-def test_the_doctor_tells_a_bad_setting_first(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("KILOCODE_API_KEY", "test\nkey")
-    code, said = examined(capsys)
-    assert code == 1
-    assert list(said) == ["settings"]
-    assert "line break" in said["settings"]
+    assert eventually(lambda: len(here.disconnects) == 1)
 
 
 @posix
