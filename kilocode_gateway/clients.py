@@ -21,7 +21,7 @@ import time
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
-from kilocode_gateway.loops import Listed
+from kilocode_gateway.loops import Listed, Turns
 
 if TYPE_CHECKING:
     import ssl
@@ -77,11 +77,17 @@ def shared_client() -> Any:
 class LentClient:
     """An async client that is lent for one request."""
 
-    __slots__ = ("_lender", "client")
+    __slots__ = ("_lender", "_turns", "client")
 
-    def __init__(self, client: Any, lender: _Counted | None = None) -> None:
+    def __init__(self, client: Any, lender: _Counted | None = None, turns: Turns | None = None) -> None:
         self.client = client
         self._lender = lender
+        self._turns = turns
+
+    async def take_turn(self) -> None:
+        """Wait until those whose answers came before have gone on."""
+        if self._turns is not None:
+            await self._turns.take()
 
     def give_back(self) -> None:
         """Say that the request is over; doing so twice does nothing."""
@@ -105,10 +111,11 @@ class _Counted:
 class _LoopClients:
     """The clients of one event loop."""
 
-    __slots__ = ("counted",)
+    __slots__ = ("counted", "turns")
 
     def __init__(self) -> None:
         self.counted: list[_Counted] = []
+        self.turns = Turns()
 
     async def lend(self) -> LentClient:
         """Give the first client with room for one more request."""
@@ -127,7 +134,7 @@ class _LoopClients:
             # It was needed in a crowd that is gone.
             self.counted.pop()
             await last.client.aclose()
-        return LentClient(chosen.client, chosen)
+        return LentClient(chosen.client, chosen, self.turns)
 
     async def aclose(self) -> None:
         """Close them all."""

@@ -144,6 +144,7 @@ async def _asend(call: Call, lent: LentClient) -> AsyncOpenAnswer | KiloCodeErro
     client, response, body = lent.client, None, bytearray()
     try:
         response = await client.send(_request(client, call, call.timeouts), stream=True, follow_redirects=False)
+        await lent.take_turn()
         chunks = _chunks_of(response)
         if response.is_success:
             opened = AsyncOpenAnswer(response, chunks, await anext(chunks, None), call.context, lent=lent)

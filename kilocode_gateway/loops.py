@@ -1,8 +1,9 @@
-"""Closes async streams in good order when their event loop ends, as `asyncio.run` does right after the main coroutine.
+"""Keeps order in an event loop: who goes on when many are woken, and what closes what when streams and the loop end.
 
-A loop that ends closes, all at once, every async generator that was begun in it. One that is just closing another is
-then closed a second time, and the loop reports "asynchronous generator is already running". So a generator with an
-owner that closes it is begun unlisted, and one listed generator for each loop waits until the open answers are closed.
+A loop that ends, as `asyncio.run` ends it right after the main coroutine, closes, all at once, every async generator
+that was begun in it. One that is just closing another is then closed a second time, and the loop reports "asynchronous
+generator is already running". So a generator with an owner that closes it is begun unlisted, and one listed generator
+for each loop waits until the open answers are closed.
 
 The garbage collector does the same to generators that it finds in a cycle together, as those are that a kept error's
 frames hold: it has the loop close each of them. So an unlisted generator is left to its owner here, too.
@@ -14,6 +15,7 @@ import asyncio
 import contextlib
 import sys
 import types
+from collections import deque
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -137,6 +139,40 @@ class _Deaf:
 
     def __call__(self, begun: object) -> None:
         pass
+
+
+class Turns:
+    """Lets those who are woken together go on one after another, each in an iteration of the event loop of its own.
+
+    Else answers that arrive together are all read before the first asker has sent its next request, whose answers then
+    arrive together again, while nobody does anything in between.
+    """
+
+    __slots__ = ("_is_taken", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def take(self) -> None:
+        """Wait for a turn."""
+        loop = asyncio.get_running_loop()
+        if not self._is_taken:
+            self._is_taken = True
+            loop.call_soon(self._pass_on, loop)
+            return
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _pass_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                loop.call_soon(self._pass_on, loop)
+                return
+        self._is_taken = False
 
 
 class _Guard:

@@ -104,7 +104,7 @@ _TOTALS = tuple(
     for framed in ("", "-joined")
 )
 _CROWDS = tuple(
-    Measured("", "crowd", (("at_once", number),), ("openai", "ChatKiloCode", "openai 2", "KiloCode", "OpenAILike"), 3)
+    Measured("", "crowd", (("at_once", number),), ("openai", "ChatKiloCode", "openai 2", "KiloCode", "OpenAILike"), 5)
     for number in (10, 100)
 )
 _OBJECTS = Measured("", "objects", (), _KILO, 3)
@@ -118,7 +118,8 @@ _IMPORTED = tuple(
     for subject, modules in _IMPORTS.items()
     for module in modules
 )
-_CATALOGS = tuple(Measured("", "catalog", (("number", number),), ("ChatKiloCode",), 9) for number in (500, 5000))
+# The core needs no framework, so its catalog is measured in a process without one.
+_CATALOGS = tuple(Measured("", "catalog", (("number", number),), ("httpx",), 9) for number in (500, 5000))
 MEASURED = (
     *_PEERS,
     *_APART,
@@ -223,7 +224,7 @@ def _of_starts() -> list[Goal]:
         ours, theirs = (_key(subject, "imported", module=module) for module in (name, beside))
         found.append(Goal(f"import {name}, of import {beside}", ours, limit, theirs))
     for number in (500, 5000):
-        key = _key("ChatKiloCode", "catalog", number=number)
+        key = _key("httpx", "catalog", number=number)
         title = f"catalog of {number:,} models, "
         found.append(
             Goal(f"{title}discover, of GET and json.loads", key, 1.5, key, figure="discover", beside_figure="plain")

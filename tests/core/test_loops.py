@@ -15,9 +15,10 @@ import pytest
 from kilocode_gateway.clients import http_library
 from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.local import Reply
-from kilocode_gateway.loops import Unlisted
+from kilocode_gateway.loops import Turns, Unlisted
 from kilocode_gateway.transport import Transport
 from kilocode_gateway.usage import track_usage
+from tests.core.helpers import BODY, transport_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -293,3 +294,79 @@ async def test_a_thread_that_collects_closes_no_generator_under_its_owner() -> N
     finally:
         gc.enable()
     assert closing.is_set()
+
+
+class _Iterations:
+    """Counts the iterations of the running event loop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._loop = asyncio.get_running_loop()
+        self._handle = self._loop.call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self.count += 1
+        self._handle = self._loop.call_soon(self._tick)
+
+    def stop(self) -> None:
+        self._handle.cancel()
+
+
+async def test_those_who_are_woken_together_go_on_one_after_another() -> None:
+    turns, went = Turns(), list[tuple[int, int]]()
+    iterations = _Iterations()
+
+    async def go(number: int) -> None:
+        await turns.take()
+        went.append((number, iterations.count))
+
+    for crowd in (range(5), range(5, 9)):
+        tasks = [asyncio.create_task(go(number)) for number in crowd]
+        await asyncio.gather(*tasks)
+    iterations.stop()
+    assert [number for number, _ in went] == list(range(9))
+    assert len({iteration for _, iteration in went}) == 9
+
+
+async def test_who_is_cancelled_takes_no_turn() -> None:
+    turns, went = Turns(), list[int]()
+
+    async def go(number: int) -> None:
+        await turns.take()
+        went.append(number)
+
+    tasks = [asyncio.create_task(go(number)) for number in range(5)]
+    await asyncio.sleep(0)
+    for number in (1, 2, 4):
+        tasks[number].cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert went == [0, 3]
+    await go(5)
+    assert went == [0, 3, 5]
+
+
+async def test_answers_that_arrive_together_are_read_one_after_another(
+    make_gateway: Callable[..., LocalGateway],
+) -> None:
+    answer = threading.Event()
+
+    def wait(_: Any) -> Reply:
+        answer.wait(10)
+        return Reply.text("Hello there.")
+
+    gateway = make_gateway(answer=wait)
+    transport = transport_to(gateway)
+    iterations, came = _Iterations(), list[int]()
+
+    async def ask() -> None:
+        await transport.acomplete(BODY)
+        came.append(iterations.count)
+
+    tasks = [asyncio.create_task(ask()) for _ in range(8)]
+    while len(gateway.chat_requests) < 8:  # noqa: ASYNC110 - another thread counts them
+        await asyncio.sleep(0.01)
+    answer.set()
+    time.sleep(0.5)  # noqa: ASYNC251 - the loop sees the answers when all have arrived
+    await asyncio.gather(*tasks)
+    iterations.stop()
+    assert len(set(came)) == 8
