@@ -52,7 +52,7 @@ def _turns(work: Measured, workers: dict[str, Worker]) -> dict[str, dict[str, fl
     # The first turn warms up: imports, connections, caches.
     for turn in range(work.turns + (work.turns > 1)):
         for name in random.sample(work.subjects, len(work.subjects)):
-            if name in SLOW and turn % 3 and work.turns > 1:
+            if name in SLOW and turn % 5 and work.turns > 1:
                 continue
             figures[name].append(workers[name].run(work.work, arguments))
     return {

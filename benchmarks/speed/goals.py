@@ -11,7 +11,7 @@ from benchmarks.speed.works import SMALL
 LANGCHAIN_PEERS = ("httpx", "openai", "ChatKiloCode", "ChatOpenAI", "ChatOpenRouter", "ChatLiteLLM")
 LLAMA_INDEX_PEERS = ("httpx in LlamaIndex", "openai 2", "KiloCode", "OpenAILike", "OpenRouter")
 SLOW = frozenset({"ChatOpenRouter", "ChatLiteLLM", "OpenRouter"})
-"""Whom no goal names, and who takes so long that a third of the turns must do."""
+"""Whom no goal names, and who takes so long that a fifth of the turns must do."""
 NEAR = 0.05
 """A figure this near to its goal may lie beyond it in a run, when the median of the runs does not."""
 
@@ -104,11 +104,11 @@ _TOTALS = tuple(
     for framed in ("", "-joined")
 )
 _CROWDS = tuple(
-    Measured("", "crowd", (("at_once", number),), ("openai", "ChatKiloCode", "openai 2", "KiloCode", "OpenAILike"), 5)
+    Measured("", "crowd", (("at_once", number),), ("openai", "ChatKiloCode", "openai 2", "KiloCode", "OpenAILike"), 4)
     for number in (10, 100)
 )
 _OBJECTS = Measured("", "objects", (), _KILO, 3)
-_PICTURE = Measured("", "picture", (), ("ChatKiloCode", "ChatOpenAI", "KiloCode", "OpenAILike"), 5)
+_PICTURE = Measured("", "picture", (), ("ChatKiloCode", "ChatOpenAI", "KiloCode", "OpenAILike"), 4)
 _IMPORTS = {
     "ChatKiloCode": ("httpx", "kilocode_gateway", "langchain_kilocode", "langchain_openai.chat_models.base"),
     "KiloCode": ("llama_index_kilocode", "llama_index.llms.openai_like"),
