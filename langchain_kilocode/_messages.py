@@ -196,6 +196,8 @@ def _taken_images(wired: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
+    if isinstance(message.content, str) and not message.tool_calls and not message.invalid_tool_calls:
+        return []
     blocks = _dict_blocks(message)
     raw = dict_at(message.additional_kwargs, RAW_ARGUMENTS)
     calls = [_call(call["id"], call["name"], call["args"]) for call in message.tool_calls]
