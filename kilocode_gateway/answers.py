@@ -130,7 +130,18 @@ class OpenAnswer:
 class AsyncOpenAnswer:
     """The async twin of `OpenAnswer`."""
 
-    __slots__ = ("_chunks", "_closing", "_error", "_first", "_lent", "_response", "context", "headers", "status")
+    __slots__ = (
+        "_chunks",
+        "_closing",
+        "_error",
+        "_first",
+        "_lent",
+        "_response",
+        "context",
+        "has_ended",
+        "headers",
+        "status",
+    )
 
     def __init__(
         self,
@@ -151,6 +162,8 @@ class AsyncOpenAnswer:
         self._lent = lent
         self._error = error
         self._closing: asyncio.Task[None] | None = None
+        self.has_ended = False
+        """Whether its client was given back, so that nothing is left to be closed."""
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Give the body as it arrives; raises as `OpenAnswer.chunks` does."""
@@ -219,6 +232,7 @@ class AsyncOpenAnswer:
             self._end()
 
     def _end(self) -> None:
+        self.has_ended = True
         self._lent.give_back()
         forget(self)
 

@@ -32,6 +32,8 @@ _MAX_IDLE = 100
 _IDLE_SECONDS = 30.0
 _MOST_OPEN = 20
 """Requests that one of a loop's clients has open at once."""
+_FEW_IDLE = 2
+"""Idle connections of a client that only a crowd needs."""
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -102,8 +104,8 @@ class _Counted:
 
     __slots__ = ("client", "open", "used_at")
 
-    def __init__(self) -> None:
-        self.client: Any = http_library().AsyncClient(**_options(_MOST_OPEN, _MOST_OPEN))
+    def __init__(self, most_idle: int) -> None:
+        self.client: Any = http_library().AsyncClient(**_options(_MOST_OPEN, most_idle))
         self.open = 0
         self.used_at = 0.0
 
@@ -121,7 +123,7 @@ class _LoopClients:
         """Give the first client with room for one more request."""
         chosen = next((counted for counted in self.counted if counted.open < _MOST_OPEN), None)
         if chosen is None and len(self.counted) * _MOST_OPEN < _MAX_CONNECTIONS:
-            chosen = _Counted()
+            chosen = _Counted(_MOST_OPEN if len(self.counted) * _MOST_OPEN < _MAX_IDLE else _FEW_IDLE)
             self.counted.append(chosen)
         elif chosen is None:
             chosen = min(self.counted, key=lambda counted: counted.open)
@@ -129,17 +131,28 @@ class _LoopClients:
             self.counted.remove(chosen)
             return await self.lend()
         chosen.open += 1
+        lent = LentClient(chosen.client, chosen, self.turns)
+        try:
+            await self._close_last()
+        except BaseException:
+            lent.give_back()
+            raise
+        return lent
+
+    async def _close_last(self) -> None:
+        """Close the last client where it was needed in a crowd that is gone."""
         last = self.counted[-1]
         if not last.open and last.used_at < time.monotonic() - _IDLE_SECONDS:
-            # It was needed in a crowd that is gone.
             self.counted.pop()
-            await last.client.aclose()
-        return LentClient(chosen.client, chosen, self.turns)
+            # One that cannot be closed is no matter of the request that is about to begin.
+            with contextlib.suppress(Exception):
+                await last.client.aclose()
 
     async def aclose(self) -> None:
-        """Close them all."""
-        while self.counted:
-            await self.counted.pop().client.aclose()
+        """Close them all, and raise what the last of those raises that cannot be closed."""
+        async with contextlib.AsyncExitStack() as stack:
+            while self.counted:
+                stack.push_async_callback(self.counted.pop().client.aclose)
 
 
 async def lend_async_client() -> LentClient:

@@ -345,7 +345,7 @@ class AsyncStream:
 
     def __del__(self) -> None:
         # A stream that was dropped may hold a connection; only its own loop can close that.
-        if not (self._opened.is_closed and self._decoder.is_settled) and not self._loop.is_closed():
+        if not (self._opened.has_ended and self._decoder.is_settled) and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_close_soon, self._loop, self._pieces, self._opened)
 
 

@@ -109,7 +109,10 @@ class ReasoningAssembler:
         text: str = next(iter(came.values()), "")
         if any(other != text or self._ahead[form] for form, other in came.items()):
             return "", 0
-        self._item = details[0] if details else None
+        if details and "reasoning_details" not in came:
+            # The block's own text stays empty, whatever the others say.
+            return "", 0
+        self._item = dict(details[0]) if details else None
         own = {"reasoning": self._plain, "reasoning_content": self._content, "reasoning_details": self._grown}
         self._growing = [(own if form in came else self._ahead)[form].append for form in _FORMS]
         return text, len(came)

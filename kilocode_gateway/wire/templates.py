@@ -75,8 +75,11 @@ def template_of(event: bytes, chunk: dict[str, Any], text: str, places: int) -> 
             literal, others = (json.dumps(one, ensure_ascii=ascii_only).encode() for one in (text, other))
             parts = event.replace(literal, b'"\n"').split(b"\n")
             changed = others[1:-1].join(parts)
-            found = Template(parts, chunk, text) if len(parts) == places + 1 else None
-            if found is not None and json.loads(changed[changed.find(b"{") :].decode()) == found.chunk(other):
+            if len(parts) != places + 1:
+                continue
+            # Of an object of its own: whoever was given the event's may change that.
+            found = Template(parts, json.loads(changed[changed.find(b"{") :].decode()), other)
+            if found.chunk(text) == chunk:
                 return found
         except ValueError:
             continue

@@ -1,4 +1,4 @@
-"""The shared clients: one for a process, one for a loop, none kept that is closed, no cookies, no redirects."""
+"""The shared clients: one for a process, a few for a loop, none kept that is closed, no cookies, no redirects."""
 
 from __future__ import annotations
 
@@ -93,12 +93,9 @@ def test_a_loop_may_be_closed_from_inside_another(new_loop: NewLoop) -> None:
 
 
 def test_a_client_that_cannot_be_closed_keeps_no_loop_open(new_loop: NewLoop, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail() -> None:
-        raise OSError("out of order")
-
     loop = new_loop()
     client = loop.run_until_complete(clients.lend_async_client()).client
-    monkeypatch.setattr(client, "aclose", fail)
+    monkeypatch.setattr(client, "aclose", _fail)
     with pytest.raises(OSError, match="out of order"):
         loop.close()
     assert loop.is_closed()
@@ -161,6 +158,55 @@ async def test_the_clients_of_a_crowd_are_closed_when_it_is_gone(
     assert not lent[20].client.is_closed
 
 
+async def test_who_is_cancelled_while_an_idle_client_closes_gives_back(
+    held: clients._LoopClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> None:
+        await asyncio.sleep(60)
+
+    lent = [await held.lend() for _ in range(21)]
+    lent[20].give_back()
+    lent[0].give_back()
+    monkeypatch.setattr(clients, "_IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(lent[20].client, "aclose", never)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(held.lend(), 0.05)
+    assert [counted.open for counted in held.counted] == [19]
+
+
+async def test_an_idle_client_that_cannot_be_closed_fails_no_request(
+    held: clients._LoopClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent = [await held.lend() for _ in range(21)]
+    lent[20].give_back()
+    lent[0].give_back()
+    monkeypatch.setattr(clients, "_IDLE_SECONDS", -1.0)
+    monkeypatch.setattr(lent[20].client, "aclose", _fail)
+    assert (await held.lend()).client is lent[0].client
+
+
+async def test_a_client_that_cannot_be_closed_keeps_no_other_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = clients._LoopClients()
+    lent = [await held.lend() for _ in range(41)]
+    monkeypatch.setattr(lent[40].client, "aclose", _fail)
+    with pytest.raises(OSError, match="out of order"):
+        await held.aclose()
+    assert lent[0].client.is_closed
+    assert lent[20].client.is_closed
+
+
+async def test_a_crowd_leaves_few_connections_open(gateway: LocalGateway) -> None:
+    held = clients._LoopClients()
+    lent = [await held.lend() for _ in range(101)]
+    kept = [one.client._transport._pool._max_keepalive_connections for one in (lent[0], lent[99], lent[100])]
+    await held.aclose()
+    assert kept == [20, 20, 2]
+
+
+async def _fail() -> None:
+    raise OSError("out of order")
+
+
 async def _ask_and_leave(transport: Transport, way: str) -> None:
     if way == "whole":
         await transport.acomplete(BODY)
@@ -184,8 +230,9 @@ async def _ask_and_leave(transport: Transport, way: str) -> None:
         if way == "left":
             await anext(stream)
             await stream.aclose()
-        elif way == "dropped":
-            await anext(stream)
+        elif way.startswith("dropped"):
+            while (await anext(stream)).finish_reason is None and way == "dropped at its end":
+                pass
             del stream
             gc.collect()
             await asyncio.sleep(0.2)
@@ -203,6 +250,7 @@ ENDS: dict[str, Reply] = {
     "streamed": Reply.text("Hello there."),
     "left": Reply.text("Hello there."),
     "dropped": Reply.text("Hello there."),
+    "dropped at its end": Reply.text("Hello there.", done=False),
     "refused": Reply.raw(401, {"error": {"message": "no", "code": 401}}),
     "cancelled": Reply.text("Hello there.", delay=5),
     "too late": Reply.text("Hello there.", delay=5),

@@ -121,6 +121,7 @@ TEMPTING: dict[str, Any] = {
     "the first text elsewhere, in another writing": lambda text: event({"content": text}, x="abcx").replace(
         b"abcx", b"abc\\u0064"
     ),
+    "an empty block beside the text": lambda text: event({"reasoning": text, "reasoning_details": details("")}),
     "the text twice": lambda text: event({"content": text}, x=text),
     "a text of two parts": lambda text: event({"content": [{"type": "text", "text": part} for part in text]}, x=text),
     "a text of two parts that stay": lambda text: event(
@@ -162,6 +163,23 @@ TEMPTING: dict[str, Any] = {
 def test_nothing_else_is_read_by_its_text_alone(name: str) -> None:
     compare(*[TEMPTING[name](text) for text in ("abcd", "abcd", "efgh", "ijkl", "ijkl", "mnop")])
     compare(*[TEMPTING[name]("abcd")] * 4)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [lambda text: {"content": text}, lambda text: {"reasoning_details": details(text)}],
+    ids=["text", "reasoning"],
+)
+def test_what_is_done_to_one_chunk_changes_no_other(delta: Any) -> None:
+    reading = Reading()
+    pieces = [told(reading, event(delta(text))) for text in ("ab", "cd", "ef")]
+    first = pieces[1]
+    first.raw["id"] = first.raw["choices"][0]["x"] = "mine"
+    for item in first.raw["choices"][0]["delta"].get("reasoning_details", []):
+        item["type"] = "mine"
+    pieces.append(told(reading, event(delta("gh"))))
+    assert reading.parsed == 2
+    assert "mine" not in str([(piece.raw, piece.reasoning_details) for piece in pieces[2:]])
 
 
 def test_an_earlier_block_may_grow() -> None:

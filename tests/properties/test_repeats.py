@@ -41,6 +41,7 @@ DELTAS: list[dict[str, Any]] = [
 ]
 ODD_DELTAS: list[dict[str, Any]] = [
     {"content": PLACE, "reasoning": PLACE},
+    {"reasoning": PLACE, "reasoning_details": [{**DETAIL, "text": ""}]},
     {"content": PLACE, "refusal": PLACE},
     {"content": [{"type": "text", "text": PLACE}]},
     {"reasoning": PLACE, "reasoning_details": [{**DETAIL, "signature": "U0lH"}]},
