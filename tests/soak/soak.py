@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kilocode_gateway import clients
 from kilocode_gateway.usage import UsageTracker, track_usage
 from tests.soak.askers import ASYNC, HASTY, PATIENT, SYNC, Asker, Objects
 from tests.soak.fates import WHOLE, Request
@@ -123,9 +124,14 @@ class Soak:
         gateway.hang_up()
         request = Request(0, "chat", WHOLE, "settle")
         self._patient.chat.invoke(request.prompt)
+        # Each request of a loop closes one of the clients that only its crowd needed, as it does after half a minute.
+        in_turn = 1 + self.plan.tasks // clients._MOST_OPEN
+        idle_seconds, clients._IDLE_SECONDS = clients._IDLE_SECONDS, 0.0
         for loop in loops:
-            loop.submit(self._patient.chat.ainvoke(request.prompt)).result(60)
-        for _ in range(1 + len(loops)):
+            for _ in range(in_turn):
+                loop.submit(self._patient.chat.ainvoke(request.prompt)).result(60)
+        clients._IDLE_SECONDS = idle_seconds
+        for _ in range(1 + in_turn * len(loops)):
             self.ledger.sums.add(request.marker)
 
     def _thread(self) -> None:
