@@ -51,7 +51,7 @@ format: .venv/lint.stamp ## Format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv-peers/stamp .venv-peers-li/stamp .venv-peers-litellm/stamp ## Measure speed beside the peers, as ratios (some minutes), and write the tables
+bench: .venv-peers/stamp .venv-peers-li/stamp .venv-peers-litellm/stamp ## Measure speed beside the peers, as ratios (half an hour), and write the tables
 	.venv-peers/bin/python -m benchmarks.speed $(BENCH) \
 		--python langchain=.venv-peers/bin/python --python litellm=.venv-peers-litellm/bin/python \
 		--python llama-index=.venv-peers-li/newest/bin/python --python openrouter=.venv-peers-li/openrouter/bin/python \

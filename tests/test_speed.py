@@ -106,6 +106,7 @@ def test_a_failure_of_a_subject_ends_the_run(address: str, capfd: pytest.Capture
 )
 def test_when_a_goal_is_reached(values: list[float], reached: bool) -> None:
     assert Goal("", "ours", 1.0).is_reached(values) is reached
+    assert not Goal("", "ours", 0).is_reached([0, 0, 50])
     above = [2 - value for value in values]
     assert Goal("", "ours", 1.0, way="at least").is_reached(above) is reached
 

@@ -27,6 +27,8 @@ from benchmarks.speed.worker import Worker
 if TYPE_CHECKING:
     from benchmarks.speed.goals import Measured
 
+_SLOW_TURNS = 2
+
 
 def measure(works: list[Measured], pythons: dict[str, str], address: str) -> tuple[report.Result, dict[str, Any]]:
     """Do all the work in turns: each turn of a piece of work runs once on each subject, in any order."""
@@ -52,7 +54,7 @@ def _turns(work: Measured, workers: dict[str, Worker]) -> dict[str, dict[str, fl
     # The first turn warms up: imports, connections, caches.
     for turn in range(work.turns + (work.turns > 1)):
         for name in random.sample(work.subjects, len(work.subjects)):
-            if name in SLOW and turn % 5 and work.turns > 1:
+            if name in SLOW and turn > _SLOW_TURNS:
                 continue
             figures[name].append(workers[name].run(work.work, arguments))
     return {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.speed.works import Figures
 
 _FOREIGN = ("KILO", "OPENAI_", "OPENROUTER_", "LANGSMITH_", "LANGCHAIN_", "LITELLM_", "PYTHONDONTWRITEBYTECODE")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _PACKAGES = (
     "openai",
     "httpx",
@@ -39,7 +40,9 @@ class Worker:
     def __init__(self, name: str, python: str, address: str) -> None:
         self.name = name
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        environment = {key: value for key, value in os.environ.items() if not key.upper().startswith(_FOREIGN)}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.upper().startswith((*_FOREIGN, *_PROXIES))
+        }
         self._process = subprocess.Popen(  # noqa: S603 - this program itself
             [python, "-m", "benchmarks.speed.worker", name, address],
             cwd=ROOT,

@@ -74,7 +74,10 @@ class Works:
                 found += 1
             return found
 
-        return self._pieces(answer, sync if way == "sync" else lambda: self._loop.run_until_complete(count()))
+        figures = self._pieces(answer, sync if way == "sync" else lambda: self._loop.run_until_complete(count()))
+        if figures["given"] < int(answer.split("-")[1]) and not answer.endswith("-joined"):
+            raise RuntimeError(f"expected every piece of {answer}, got {figures['given']:.0f}")
+        return figures
 
     def events(self, answer: str) -> Figures:
         """Read the framework's events of a stream; per chunk of the wire."""

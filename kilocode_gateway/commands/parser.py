@@ -92,13 +92,18 @@ def read(argv: Sequence[str] | None) -> argparse.Namespace:
     """
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
-    takes_more = hasattr(arguments, "words") and not any(word.startswith("-") and word != "-" for word in rest)
+    takes_more = hasattr(arguments, "words") and not any(map(_is_option, rest))
     if rest and not takes_more:
         arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         # argparse takes the words before the first option only.
         arguments.words += rest
     return arguments
+
+
+def _is_option(word: str) -> bool:
+    # A prompt may begin with a dash: a list, say.
+    return word.startswith("-") and word != "-" and not any(map(str.isspace, word))
 
 
 def _parser() -> _Parser:

@@ -56,6 +56,7 @@ def test_chat_prints_the_answer_and_tells_aside_who_gave_it_and_what_it_cost(gat
     [
         (["Hello"], "", "kilo/auto", "Hello"),
         (["Hello there/you"], "", "kilo/auto", "Hello there/you"),
+        (["openai/gpt-5.4", "--json", "- a list"], "", "openai/gpt-5.4", "- a list"),
         (["https://example.org/x"], "", "kilo/auto", "https://example.org/x"),
         (["/a/path"], "", "kilo/auto", "/a/path"),
         ([], "piped\ntext\n", "kilo/auto", "piped\ntext"),
@@ -67,7 +68,7 @@ def test_chat_prints_the_answer_and_tells_aside_who_gave_it_and_what_it_cost(gat
         (["--", "-x + 3"], "", "kilo/auto", "-x + 3"),
         (["größe 👋"], "", "kilo/auto", "größe 👋"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_how_arguments_are_read(
     gateway: LocalGateway, arguments: list[str], piped: str, model: str, prompt: str
