@@ -110,11 +110,6 @@ class OpenAnswer:
         finally:
             self.close()
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more can be read."""
-        return bool(self._response.is_closed)
-
     def close(self) -> None:
         """Give the connection back, or close it when bytes are left on it."""
         self._watch.end()
@@ -203,11 +198,6 @@ class AsyncOpenAnswer:
             return b"".join([chunk async for chunk in self.chunks()])
         finally:
             await self.aclose()
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing more can be read."""
-        return bool(self._response.is_closed)
 
     async def aclose(self) -> None:
         """Give the connection back, or close it when bytes are left on it."""

@@ -79,6 +79,14 @@ def test_every_work_runs(worker: Callable[[str], Worker], work: str, name: str) 
 
 
 @pytest.mark.parametrize("name", ["ChatKiloCode", "KiloCode"])
+def test_what_is_held_in_memory_is_little_on_any_machine(worker: Callable[[str], Worker], name: str) -> None:
+    assert worker(name).run("picture", {})["copies"] <= 3
+    more = worker(name).run("objects", {})
+    assert more["bytes"] <= 10 * 1024
+    assert more["files"] == 0
+
+
+@pytest.mark.parametrize("name", ["ChatKiloCode", "KiloCode"])
 @pytest.mark.parametrize("kind", ["text", "reasoning", "tools"])
 @pytest.mark.parametrize("framed", ["", "-apart", "-joined"])
 @pytest.mark.parametrize("way", ["sync", "async"])
