@@ -1,15 +1,14 @@
-"""A local Ray cluster for all tests here, and the class that the notebook shows."""
+"""A local Ray cluster for all tests here."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -17,10 +16,9 @@ import ray
 import ray.data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 KEY = "canary-key-of-the-environment"
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "06_a_million_rows.ipynb"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -84,29 +82,3 @@ def cluster(session_folder: Path) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def _key(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILOCODE_API_KEY", KEY)
-
-
-@pytest.fixture(scope="session")
-def notebook() -> dict[str, Any]:
-    """Run the notebook's cell with the class, and give what it defines."""
-    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
-    code = next(text for cell in cells if "class Asker" in (text := "".join(cell["source"])))
-    defined: dict[str, Any] = {"__name__": "the_notebook"}
-    exec(compile(code, NOTEBOOK.name, "exec"), defined)
-    return defined
-
-
-@pytest.fixture(scope="session")
-def asked(notebook: dict[str, Any]) -> Callable[..., ray.data.Dataset]:
-    """Give the plan of a job: these rows, asked by two workers."""
-
-    def plan(data: ray.data.Dataset, ask: Any, at_once: int = 16) -> ray.data.Dataset:
-        return data.map_batches(
-            notebook["Asker"],
-            fn_constructor_kwargs={"ask": ask, "at_once": at_once},
-            compute=ray.data.ActorPoolStrategy(size=2),
-            batch_size=16,
-            batch_format="pyarrow",
-        )
-
-    return plan

@@ -2,103 +2,111 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from decimal import Decimal
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as parquet
 import pytest
 import ray
-from langchain_core.output_parsers import StrOutputParser
-from langchain_core.prompts import ChatPromptTemplate
-from ray.data.checkpoint import CheckpointConfig
 
-from langchain_kilocode import ChatKiloCode
-from llama_index_kilocode import KiloCode
 from tests.on_ray.gateway import FATES, GatewayProcess, answer_of, cost_of, fate_of
+from tests.on_ray.jobs import AT_ONCE, BATCH, WORKERS, answers, chain, llm, resumable, tables, write_questions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
-AT_ONCE = 16
-WORKERS = 2
-BLOCK = 50
+    import pyarrow as pa
 
+    from kilocode_gateway.local import LocalGateway
 
-def worker_key() -> str:
-    """Give a key that tells the gateway which process asks."""
-    return f"worker-{os.getpid()}"
-
-
-def chain(base_url: str) -> Any:
-    model = ChatKiloCode(base_url=base_url, api_key=worker_key, streaming=True)
-    return (ChatPromptTemplate.from_messages([("human", "{question}")]) | model | StrOutputParser()).ainvoke
+BATCHES_AT_ONCE = 4
+"""How many batches Ray Data hands to an async class at the same time."""
 
 
-def llm(base_url: str) -> Any:
-    return KiloCode(api_base=base_url, api_key=worker_key).acomplete
-
-
-def questions(numbers: range) -> ray.data.Dataset:
-    table = pa.table({"id": numbers, "question": [f"Row {number}." for number in numbers]})
-    return ray.data.from_arrow([table.slice(start, BLOCK) for start in range(0, len(numbers), BLOCK)])
-
-
-def check(table: pa.Table, numbers: set[int]) -> None:
-    """Hold that each row has its own answer, or an error of its kind."""
+def check(table: pa.Table, numbers: Iterable[int]) -> None:
+    """Hold that each of these rows is there once, with its own answer and its bill, or with an error of its kind."""
     assert sorted(table["id"].to_pylist()) == sorted(numbers)
     for row in table.to_pylist():
         fate = fate_of(row["id"])
-        ends = fate.ends if fate else ()
         if row["error"] is None:
-            assert row["answer"] == answer_of(row["id"])
-            assert row["cost"] == cost_of(row["id"])
+            assert (row["answer"], row["cost"]) == (answer_of(row["id"]), cost_of(row["id"]))
             assert (row["input_tokens"], row["output_tokens"]) == (10, 5)
         else:
-            assert row["error"] in ends, row
+            assert fate is not None
+            assert row["error"] in fate.ends
             assert row["error_text"]
             assert row["retryable"] == (fate is not FATES["refused"])
-            assert row["answer"] is None
-            assert row["cost"] == 0
+            assert (row["answer"], row["cost"]) == (None, 0)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("ask", "part"), [(chain, 1), (llm, 10)], ids=["LangChain", "LlamaIndex"])
 def test_every_row_is_accounted_for_though_a_worker_is_killed(
-    asked: Callable[..., ray.data.Dataset], rows: int, ask: Callable[[str], Any], part: int
+    rows: int, ask: Callable[[str], Any], part: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    numbers = range(max(rows // part, 200))
+    count = max(rows // part, 200)
     with GatewayProcess() as gateway:
-        gateway.kill(len(numbers) // 3)
-        first = pa.concat_tables(
-            ray.get(asked(questions(numbers), ask(gateway.base_url), AT_ONCE).materialize().to_arrow_refs())
-        )
-        book = gateway.report()
-        check(first, set(numbers))
-        dead = [f"worker-{pid}" for pid in book["killed"]]
-        assert len(dead) == 1
+        gateway.tell(f"kill {count // 3}")
+        start = time.monotonic()
+        first = answers(ray.data.from_arrow(tables(count)), ask(gateway.base_url))
+        seconds = time.monotonic() - start
+        book = gateway.tell("report")
+        check(first, range(count))
+
+        assert len(book["killed"]) == 1
         assert len(book["workers"]) == WORKERS + 1
         assert all(1 < most <= AT_ONCE for most in book["most"].values())
-        assert book["connections"] <= AT_ONCE * (WORKERS + 1) + book["breaks"]
-        whole = first.filter(pa.compute.is_null(first["error"]))
+        assert book["connections"] <= AT_ONCE * len(book["workers"]) + book["breaks"] < book["asked"].total()
+
         billed = sum(cost_of(number) * times for number, times in book["answered"].items())
         twice = sum(cost_of(number) * (times - 1) for number, times in book["answered"].items())
-        assert sum(whole["cost"].to_pylist()) == billed - twice
-        print(f"\n{len(numbers)} rows, {whole.num_rows} answered, billed {billed}, of it twice {twice}")
-        print({name: book[name] for name in ("workers", "most", "connections", "breaks", "killed")})
+        assert pc.sum(first["cost"]).as_py() == billed - twice
 
         failed = first.filter(first["retryable"])
-        again = asked(ray.data.from_arrow(failed), ask(gateway.base_url), AT_ONCE).materialize()
-        second = pa.concat_tables(ray.get(again.to_arrow_refs()))
-        check(second, set(failed["id"].to_pylist()))
-        assert second["error"].null_count == second.num_rows
-        asked_again = gateway.report()["asked"] - book["asked"]
-        assert set(asked_again) == set(failed["id"].to_pylist())
+        again = answers(ray.data.from_arrow(failed), ask(gateway.base_url))
+        check(again, failed["id"].to_pylist())
+        assert again["error"].null_count == again.num_rows
+        assert set(gateway.tell("report")["asked"] - book["asked"]) == set(failed["id"].to_pylist())
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{count:,} rows in {seconds:.0f} s: {first['error'].null_count:,} answered, {failed.num_rows} asked again; "
+            f"billed {billed} USD, of it {twice} twice; {book['asked'].total():,} requests on {book['connections']} "
+            f"connections ({book['breaks']} broken), by worker {book['workers']}, at most {book['most']} at once\n"
+        )
 
 
-def test_what_concerns_every_row_stops_the_job(asked: Callable[..., ray.data.Dataset], gateway: Any) -> None:
-    pytest.skip()
+def test_what_concerns_every_row_stops_the_job(make_gateway: Callable[..., LocalGateway]) -> None:
+    gateway = make_gateway(api_keys=["another-key"])
+    with pytest.raises(ray.exceptions.UserCodeException) as caught:
+        answers(ray.data.from_arrow(tables(1000)), chain(gateway.base_url, key=None))
+    assert "AuthenticationError: The gateway asks for a valid sign-in" in str(caught.value)
+    assert "copy it again from your profile" in str(caught.value)
+    assert 0 < len(gateway.chat_requests) <= WORKERS * BATCHES_AT_ONCE * BATCH
+
+
+@pytest.mark.timeout(300)
+def test_a_job_that_was_killed_goes_on_and_asks_only_the_rest(tmp_path: Path) -> None:
+    write_questions(500, tmp_path)
+    with GatewayProcess(faulty=False) as gateway:
+        gateway.tell("hold 300")
+        address = ray.get_runtime_context().gcs_address
+        command = [sys.executable, "-m", "tests.on_ray.jobs", address, gateway.base_url, str(tmp_path)]
+        with subprocess.Popen(command) as job:
+            try:
+                while not (done := list((tmp_path / "done").glob("*.parquet"))):
+                    assert job.poll() is None, "the job ended before anything was written"
+                    time.sleep(0.05)
+            finally:
+                job.kill()
+                gateway.tell("go")
+        written = [number for path in done for number in parquet.read_table(path)["id"].to_pylist()]
+        assert 0 < len(written) < 500
+
+        resumable(gateway.base_url, tmp_path)
+        check(parquet.read_table(tmp_path / "answers"), range(500))
+        asked = gateway.tell("report")["asked"]
+        assert {asked[number] for number in written} == {1}
