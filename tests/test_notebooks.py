@@ -63,8 +63,15 @@ def test_a_notebook_says_nothing_of_the_machine_that_ran_it(path: Path) -> None:
 
 
 @EACH
-def test_every_notebook_asks_for_the_key_in_the_same_words(path: Path) -> None:
+def test_only_the_first_cell_knows_of_the_local_gateway_and_it_is_everywhere_the_same(path: Path) -> None:
     assert first_code(path) == first_code(NOTEBOOKS[0])
+    rest = "\n".join("".join(cell["source"]) for cell in cells_of(path, "code")[1:])
+    assert not re.search(r"\blocal\b|LocalGateway|Reply", rest)
+
+
+@EACH
+def test_the_list_of_notebooks_names_each(path: Path) -> None:
+    assert f"]({path.name})" in (path.parent / "README.md").read_text(encoding="utf-8")
 
 
 @EACH
