@@ -18,7 +18,7 @@ BENCH :=
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults lowest known-models clean
+.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults lowest known-models site clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -74,8 +74,12 @@ lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has move
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --resolution lowest-direct --extra all \
 		--no-annotate --custom-compile-command 'make lowest' --output-file tests/lowest.txt pyproject.toml
 
+site: .venv/docs.stamp ## Build the documentation in site/, and follow every link in it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	$(BIN)/python .ci/site_links.py site
+
 clean: ## Remove the environment and everything that was made
-	rm -rf .venv .venv-peers .venv-peers-li .venv-peers-litellm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-peers .venv-peers-li .venv-peers-litellm build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough and can make environments.
@@ -109,6 +113,11 @@ clean: ## Remove the environment and everything that was made
 
 .venv/type.stamp: .venv/test.stamp $(SOURCES)
 	$(PIP) install --quiet --group type
+	@touch $@
+
+# The reference is read from the source, the command line's help from the parser: neither framework is needed.
+.venv/docs.stamp: .venv/pip.stamp $(SOURCES)
+	$(PIP) install --quiet -e . --group docs
 	@touch $@
 
 # The peers stand in an environment of their own: they hold back other packages.
