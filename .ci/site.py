@@ -14,6 +14,7 @@ from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import Preprocessor
 
+from kilocode_gateway import wire
 from kilocode_gateway.commands import parser
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ PAGES = {
 
 _FENCED = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[([^\]]*)\]\((?!https://|#)([^)#\s]+)(#[^)\s]*)?\)")
-_SECTION = re.compile(r"^<!-- README: (.*) -->$", re.MULTILINE)
+_ASIDE = re.compile(r"^<!-- (README|tutorial|settings): (.*) -->$", re.MULTILINE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -63,16 +64,28 @@ def on_files(files: Files, config: MkDocsConfig) -> None:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Write sections of the README where a page names them."""
+    """Write what comments in a page ask for: `README: a section`, `tutorial: a number`, `settings: a table`."""
+    write = {"README": _section, "tutorial": _tutorial, "settings": _settings}
+    return _ASIDE.sub(lambda match: write[match[1]](match[2], page.file.src_uri), markdown)
+
+
+def _section(title: str, page: str) -> str:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(rf"^##? {re.escape(title)}\n.*?(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
+    if found is None:
+        raise ValueError(f"{page} wants the README's section {title!r}, which is not there")
+    return relinked(found[0], "README.md", page)
 
-    def section(match: re.Match[str]) -> str:
-        found = re.search(rf"^## {re.escape(match[1])}\n.*?(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
-        if found is None:
-            raise ValueError(f"{page.file.src_uri} wants the README's section {match[1]!r}, which is not there")
-        return relinked(found[0], "README.md", page.file.src_uri)
 
-    return _SECTION.sub(section, markdown)
+def _tutorial(number: str, page: str) -> str:
+    """Lead to a tutorial; where it is not there yet, nothing is said."""
+    path = next((path for path in NOTEBOOKS if path.name.startswith(number)), None)
+    return "" if path is None else relinked(f"More in [the tutorial]({path.relative_to(ROOT)}).", "README.md", page)
+
+
+def _settings(name: str, _page: str) -> str:
+    rows = "".join(f"| `{setting}` | {what} |\n" for setting, what in sorted(getattr(wire, name).items()))
+    return f"| name | what it does |\n|---|---|\n{rows}"
 
 
 def relinked(text: str, source: str, page: str) -> str:
