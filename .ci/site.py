@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nbformat
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 from nbconvert.preprocessors import Preprocessor
@@ -18,6 +17,7 @@ from kilocode_gateway import wire
 from kilocode_gateway.commands import parser
 
 if TYPE_CHECKING:
+    import nbformat
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
@@ -107,9 +107,7 @@ def relinked(text: str, source: str, page: str) -> str:
             return f"[{words}]({os.path.relpath(PAGES[path], Path(page).parent)}{anchor})"
         return f"`{path}`" if words.strip("`") == path else f"{words} (`{path}`)"
 
-    return "".join(
-        part if part.startswith("```") else _LINK.sub(link, part) for part in _FENCED.split(text)
-    )
+    return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in _FENCED.split(text))
 
 
 class _Plain(Preprocessor):

@@ -51,7 +51,9 @@ def _fault(target: str, page: _Page, pages: dict[Path, _Page], site: Path, *, lo
     if parts.scheme or parts.netloc:
         if loaded:
             return "is loaded from elsewhere"
-        return "" if parts.scheme == "https" and parts.hostname in KNOWN_HOSTS else "is no https address of a known host"
+        return (
+            "" if parts.scheme == "https" and parts.hostname in KNOWN_HOSTS else "is no https address of a known host"
+        )
     path = unquote(parts.path)
     # The page for what is not found is served under any address, so its links begin at the root.
     to = (site / path.lstrip("/") if path.startswith("/") else page.path.parent / path).resolve() if path else page.path
