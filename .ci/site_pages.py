@@ -38,7 +38,7 @@ PAGES = {
 """For each file of the repository that stands on the site, its page."""
 
 _FENCED = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\[([^\]]*)\]\((?!https://|#)([^)#\s]+)(#[^)\s]*)?\)")
+_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https://|#)([^)#\s]+)(#[^)\s]*)?\)")
 _ASIDE = re.compile(r"^<!-- (README|tutorial|settings): (.*) -->$", re.MULTILINE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
