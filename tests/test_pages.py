@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from benchmarks import capabilities
+
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
 
@@ -47,7 +49,7 @@ def test_python_blocks_of_the_readme_run_and_print_what_follows_them(local: Loca
         if following[0] == "text":
             assert printed.getvalue() == following[1]
             checked += 1
-    assert checked == 3
+    assert checked == 2
     local.clear()
     namespace["test_my_app"](local)
 
@@ -117,6 +119,24 @@ def test_the_demo_answers_rightly_about_the_readme_without_a_key() -> None:
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     for target in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_readme_counts_as_the_capability_tables_do() -> None:
+    told = f"{capabilities.SUM_BEGIN}\n\n{capabilities.total()}\n\n{capabilities.SUM_END}"
+    assert told in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "run: python -m benchmarks.capabilities sum --into README.md"
+    )
+
+
+@pytest.mark.parametrize("name", capabilities.TABLES)
+def test_every_group_of_the_capability_tables_is_counted_once(name: str) -> None:
+    page = (ROOT / "tests" / name / "README.md").read_text(encoding="utf-8")
+    counted = [group for groups in capabilities.THEMES.values() for group in groups]
+    assert len(counted) == len(set(counted))
+    found = capabilities.groups(page)
+    assert set(found) <= set(counted)
+    rows = sum(len(rows) for rows in found.values())
+    assert f"| **Yes, of {rows}** |" in page
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
