@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from benchmarks import capabilities
 
@@ -179,3 +180,18 @@ def test_a_notebook_runs_unchanged_without_a_key(path: Path, tmp_path: Path, mon
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "local gateway" in done.stdout
+
+
+TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", [path for path in TEMPLATES if path.stem != "config"], ids=lambda path: path.stem)
+def test_a_template_asks_for_what_is_needed(path: Path) -> None:
+    template = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(template) == {"name", "description", "labels", "body"}
+    assert any(field.get("validations", {}).get("required") for field in template["body"])
+    for field in template["body"]:
+        assert field["attributes"]["label"]
+        program = field["attributes"].get("placeholder", "")
+        if field["attributes"].get("render") == "python" and program:
+            exec(compile(program, f"{path.name}", "exec"), {})
