@@ -61,6 +61,7 @@ capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models 
 	.venv-peers/bin/python -m benchmarks.capabilities lc --into tests/lc/README.md
 	.venv-peers-li/newest/bin/python -m benchmarks.capabilities li --into tests/li/README.md \
 		--python OpenRouter=.venv-peers-li/openrouter/bin/python
+	.venv-peers/bin/python -m benchmarks.capabilities sum --into README.md
 
 faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line ended after every byte (some minutes)
 	$(BIN)/python -m tests.faults

@@ -35,10 +35,20 @@ PAGES = {
     # The number says in which order they are read; it is no part of the address.
     **{f"notebooks/{path.name}": f"tutorials/{path.stem.split('_', 1)[-1]}.md" for path in NOTEBOOKS},
 }
-"""For each file of the repository that stands on the site, its page."""
+"""For each file of the repository that stands on the site, its page; those of `docs` are pages by themselves."""
+SECTIONS = {
+    "choose-a-model": "guides/models.md",
+    "what-it-cost": "guides/cost.md",
+    "when-it-fails": "guides/errors.md",
+    "test-your-own-app-without-a-key": "guides/testing.md",
+    "configuration": "reference/settings.md",
+    "measured": "measured/summary.md",
+}
+"""For each section of the README to which another may link, the page that tells of the same."""
 
 _FENCED = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https://|#)([^)#\s]+)(#[^)\s]*)?\)")
+_INSIDE = re.compile(r"\]\(#([^)\s]+)\)")
 _ASIDE = re.compile(r"^<!-- (README|tutorial|settings): (.*) -->$", re.MULTILINE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -74,7 +84,12 @@ def _section(title: str, page: str) -> str:
     found = re.search(rf"^##? {re.escape(title)}\n.*?(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
     if found is None:
         raise ValueError(f"{page} wants the README's section {title!r}, which is not there")
-    return relinked(found[0], "README.md", page)
+    text = relinked(found[0], "README.md", page)
+    return _INSIDE.sub(lambda link: f"]({_from(page, SECTIONS[link[1]])})" if link[1] in SECTIONS else link[0], text)
+
+
+def _from(page: str, to: str) -> str:
+    return os.path.relpath(to, Path(page).parent)
 
 
 def _tutorial(number: str, page: str) -> str:
@@ -103,8 +118,11 @@ def relinked(text: str, source: str, page: str) -> str:
         path = os.path.normpath(Path(source).parent / target)
         if not (ROOT / path).exists():
             raise ValueError(f"{source} links to {target}, which is not there")
-        if path in PAGES:
-            return f"[{words}]({os.path.relpath(PAGES[path], Path(page).parent)}{anchor})"
+        if (ROOT / path).is_dir():
+            path = f"{path}/index.md"
+        there = path.removeprefix("docs/") if path.startswith("docs/") else PAGES.get(path)
+        if there is not None:
+            return f"[{words}]({_from(page, there)}{anchor})"
         return f"`{path}`" if words.strip("`") == path else f"{words} (`{path}`)"
 
     return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in _FENCED.split(text))

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+
+from benchmarks import capabilities
 
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
@@ -54,8 +57,8 @@ def test_python_blocks_run_and_print_what_follows_them(page: str, local: LocalGa
 
 def test_the_pages_show_code_and_what_it_prints() -> None:
     languages = {page: [language for language, _ in blocks(page)] for page in ("README.md", *DOCS)}
-    assert languages["README.md"].count("text") == 3
-    guides = [page for page in DOCS if page.startswith("docs/guides/")]
+    assert languages["README.md"].count("text") == 2
+    guides = [page for page in DOCS if page.startswith("docs/guides/") and not page.endswith("/index.md")]
     assert len(guides) >= 11
     assert [page for page in guides if not {"python", "sh"} & set(languages[page])] == []
     assert {language for found in languages.values() for language in found} <= {"python", "sh", "text"}
@@ -161,6 +164,24 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
+def test_the_readme_counts_as_the_capability_tables_do() -> None:
+    told = f"{capabilities.SUM_BEGIN}\n\n{capabilities.total()}\n\n{capabilities.SUM_END}"
+    assert told in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "run: python -m benchmarks.capabilities sum --into README.md"
+    )
+
+
+@pytest.mark.parametrize("name", capabilities.TABLES)
+def test_every_group_of_the_capability_tables_is_counted_once(name: str) -> None:
+    page = (ROOT / "tests" / name / "README.md").read_text(encoding="utf-8")
+    counted = [group for groups in capabilities.THEMES.values() for group in groups]
+    assert len(counted) == len(set(counted))
+    found = capabilities.groups(page)
+    assert set(found) <= set(counted)
+    rows = sum(len(rows) for rows in found.values())
+    assert f"| **Yes, of {rows}** |" in page
+
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
@@ -201,3 +222,18 @@ def test_a_notebook_runs_unchanged_without_a_key(path: Path, tmp_path: Path, mon
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "local gateway" in done.stdout
+
+
+TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", [path for path in TEMPLATES if path.stem != "config"], ids=lambda path: path.stem)
+def test_a_template_asks_for_what_is_needed(path: Path) -> None:
+    template = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(template) == {"name", "description", "labels", "body"}
+    assert any(field.get("validations", {}).get("required") for field in template["body"])
+    for field in template["body"]:
+        assert field["attributes"]["label"]
+        program = field["attributes"].get("placeholder", "")
+        if field["attributes"].get("render") == "python" and program:
+            exec(compile(program, f"{path.name}", "exec"), {})
