@@ -81,6 +81,7 @@ class UsageTracker:
     limit_usd: Decimal | None = None
     """The cost from which on the next call is refused; inside the block it can be raised, or set to None."""
     total: Spent = field(default_factory=Spent)
+    """What all calls used together."""
     by_model: dict[str, Spent] = field(default_factory=dict)
     """The same, for each model that answered."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
