@@ -18,7 +18,7 @@ BENCH :=
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults lowest known-models clean
+.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults notebooks lowest known-models site clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -61,9 +61,13 @@ capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models 
 	.venv-peers/bin/python -m benchmarks.capabilities lc --into tests/lc/README.md
 	.venv-peers-li/newest/bin/python -m benchmarks.capabilities li --into tests/li/README.md \
 		--python OpenRouter=.venv-peers-li/openrouter/bin/python
+	.venv-peers/bin/python -m benchmarks.capabilities sum --into README.md
 
 faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line ended after every byte (some minutes)
 	$(BIN)/python -m tests.faults
+
+notebooks: .venv/test.stamp ## Run every notebook without a key, and write into it what it prints
+	$(BIN)/python .ci/notebooks.py
 
 known-models: .venv/test.stamp ## Ask the gateway which of the model names that editors offer it still lists, and write them
 	$(BIN)/python .ci/known_models.py
@@ -74,8 +78,12 @@ lowest: .venv/pip.stamp ## Compute tests/lowest.txt anew, after a floor has move
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --resolution lowest-direct --extra all \
 		--no-annotate --custom-compile-command 'make lowest' --output-file tests/lowest.txt pyproject.toml
 
+site: .venv/docs.stamp ## Build the documentation in site/, and follow every link in it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	$(BIN)/python .ci/site_links.py site
+
 clean: ## Remove the environment and everything that was made
-	rm -rf .venv .venv-peers .venv-peers-li .venv-peers-litellm build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-peers .venv-peers-li .venv-peers-litellm build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough and can make environments.
@@ -109,6 +117,11 @@ clean: ## Remove the environment and everything that was made
 
 .venv/type.stamp: .venv/test.stamp $(SOURCES)
 	$(PIP) install --quiet --group type
+	@touch $@
+
+# The reference is read from the source, the command line's help from the parser: neither framework is needed.
+.venv/docs.stamp: .venv/pip.stamp $(SOURCES)
+	$(PIP) install --quiet -e . --group docs
 	@touch $@
 
 # The peers stand in an environment of their own: they hold back other packages.

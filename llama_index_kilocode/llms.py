@@ -74,7 +74,8 @@ class KiloCode(ToolCalling):
         None of them is sent unless you set it; the model's own default holds then.
 
         model: The id as the gateway lists it, such as `anthropic/claude-sonnet-4.6`. Default `kilo/auto`: it chooses.
-        temperature: From 0 to 2. max_tokens: The most tokens of an answer.
+        temperature: From 0 to 2.
+        max_tokens: The most tokens of an answer.
         top_p, top_k, min_p, seed, stop, frequency_penalty, presence_penalty, repetition_penalty: As everywhere.
         logprobs, top_logprobs: Whether the tokens' log probabilities come back, and how many alternatives (0).
         reasoning, reasoning_effort: How much the model thinks: `{"effort": "high"}`, `{"max_tokens": 2000}`; `"high"`.
@@ -112,8 +113,8 @@ class KiloCode(ToolCalling):
         should_use_structured_outputs: Whether objects are asked for by JSON schema rather than by a tool call (False).
         strict: Whether schemas of tools and objects must be followed exactly (False); few providers know it.
         tokenizer: As in `OpenAILike`; nothing here needs it.
-        system_prompt, messages_to_prompt, completion_to_prompt, callback_manager, output_parser, rate_limiter,
-            pydantic_program_mode, query_wrapper_prompt: As in every LLM of LlamaIndex.
+        system_prompt, messages_to_prompt, completion_to_prompt, query_wrapper_prompt: As in every LLM of LlamaIndex.
+        callback_manager, output_parser, rate_limiter, pydantic_program_mode: The same.
 
         What shapes the answer may be given to a single call too: every field of the request, `model`, the settings of
         the second list but `max_retries`, `extra_body`, and `extra_headers`. The call wins over `additional_kwargs`,

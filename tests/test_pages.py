@@ -1,10 +1,10 @@
-"""The pages tell the truth: every code block of the README and the notebooks runs, and prints what it says."""
+"""The pages tell the truth: every code block of README and guides runs, and prints what it says."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
-import json
 import re
 import shlex
 import subprocess
@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+
+from benchmarks import capabilities
 
 if TYPE_CHECKING:
     from kilocode_gateway.local import LocalGateway
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)\)")
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
+"""The documentation's own pages; the others of the site are made of files that are tested where they stand."""
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -33,30 +38,69 @@ def local(gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch) -> LocalGatewa
     return gateway
 
 
-def test_python_blocks_of_the_readme_run_and_print_what_follows_them(local: LocalGateway) -> None:
-    namespace: dict[str, Any] = {"__name__": "readme"}
-    found = blocks("README.md")
-    checked = 0
-    for position, (language, code) in enumerate(found):
-        if language != "python":
-            continue
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(code, f"README.md block {position}", "exec"), namespace)
-        following = found[position + 1] if position + 1 < len(found) else ("", "")
-        if following[0] == "text":
-            assert printed.getvalue() == following[1]
-            checked += 1
-    assert checked == 3
-    local.clear()
-    namespace["test_my_app"](local)
+@pytest.mark.parametrize("page", ["README.md", *DOCS])
+def test_python_blocks_run_and_print_what_follows_them(page: str, local: LocalGateway) -> None:
+    namespace: dict[str, Any] = {"__name__": "page"}
+    printed = ""
+    for position, (language, code) in enumerate(blocks(page)):
+        if language == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as told:
+                exec(compile(code, f"{page} block {position}", "exec"), namespace)
+            printed = told.getvalue()
+        elif language == "text":
+            assert printed == code
+    for name in [name for name in namespace if name.startswith("test_")]:
+        local.clear()
+        namespace[name](local)
+
+
+def test_the_pages_show_code_and_what_it_prints() -> None:
+    languages = {page: [language for language, _ in blocks(page)] for page in ("README.md", *DOCS)}
+    assert languages["README.md"].count("text") == 2
+    guides = [page for page in DOCS if page.startswith("docs/guides/") and not page.endswith("/index.md")]
+    assert len(guides) >= 11
+    assert [page for page in guides if not {"python", "sh"} & set(languages[page])] == []
+    assert {language for found in languages.values() for language in found} <= {"python", "sh", "text"}
+
+
+@pytest.mark.parametrize(
+    "package", ["kilocode_gateway", "kilocode_gateway.local", "langchain_kilocode", "llama_index_kilocode"]
+)
+def test_every_public_name_stands_in_the_reference(package: str) -> None:
+    pages = "".join((ROOT / page).read_text(encoding="utf-8") for page in DOCS if "/reference/" in page)
+    shown = re.findall(r"^::: (\S+)$", pages, re.MULTILINE)
+    assert len(shown) == len(set(shown))
+    names = {name.rpartition(".")[2] for name in shown if name.startswith(f"{package}.")}
+    assert set(importlib.import_module(package).__all__) - names <= {"__version__"}
+
+
+def test_the_guides_tell_what_to_do_about_every_error() -> None:
+    told = {
+        name
+        for page in ("errors", "structured_output")
+        for name in re.findall(
+            r"^\| `(\w+)` \|", (ROOT / "docs" / "guides" / f"{page}.md").read_text("utf-8"), re.MULTILINE
+        )
+    }
+    public = {
+        name
+        for package in ("kilocode_gateway", "langchain_kilocode", "llama_index_kilocode")
+        for name in importlib.import_module(package).__all__
+        if name.endswith("Error")
+    }
+    assert told == public - {"KiloCodeError"}
 
 
 def test_the_commands_of_the_pages_are_the_ones_that_exist(local: LocalGateway, cache_dir: Path) -> None:
-    settings = {"PATH": "", "KILOCODE_BASE_URL": local.base_url, "KILOCODE_CACHE_DIR": str(cache_dir)}
+    settings = {
+        "PATH": "",
+        "KILOCODE_API_KEY": local.api_key,
+        "KILOCODE_BASE_URL": local.base_url,
+        "KILOCODE_CACHE_DIR": str(cache_dir),
+    }
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     seen = 0
-    for page in ("README.md", "CONTRIBUTING.md"):
+    for page in ("README.md", "CONTRIBUTING.md", *DOCS):
         for language, code in blocks(page):
             if language != "sh":
                 continue
@@ -69,7 +113,7 @@ def test_the_commands_of_the_pages_are_the_ones_that_exist(local: LocalGateway, 
                     _run_command(words[3:], settings)
                 else:
                     _check_pip_line(words)
-    assert seen >= 10
+    assert seen >= 20
 
 
 def _run_command(arguments: list[str], settings: dict[str, str]) -> None:
@@ -119,43 +163,34 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-
-
-def test_the_notebooks_are_there() -> None:
-    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02"]
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_short_and_was_run_from_top_to_bottom(path: Path) -> None:
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    code = [cell for cell in cells if cell["cell_type"] == "code"]
-    assert len(cells) <= 20
-    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
-    assert any(cell["outputs"] for cell in code)
-    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
-
-
-RUN_NOTEBOOK = """
-import sys, nbformat
-from nbclient import NotebookClient
-notebook = nbformat.read(sys.argv[1], as_version=4)
-NotebookClient(notebook, timeout=100, kernel_name="python3", resources={"metadata": {"path": sys.argv[2]}}).execute()
-first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-print("".join(output.get("text", "") for output in first.outputs))
-"""
-"""A process of its own: the notebook client leaves an event loop behind."""
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_unchanged_without_a_key(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-c", RUN_NOTEBOOK, str(path), str(path.parent)],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
+def test_the_readme_counts_as_the_capability_tables_do() -> None:
+    told = f"{capabilities.SUM_BEGIN}\n\n{capabilities.total()}\n\n{capabilities.SUM_END}"
+    assert told in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "run: python -m benchmarks.capabilities sum --into README.md"
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "local gateway" in done.stdout
+
+
+@pytest.mark.parametrize("name", capabilities.TABLES)
+def test_every_group_of_the_capability_tables_is_counted_once(name: str) -> None:
+    page = (ROOT / "tests" / name / "README.md").read_text(encoding="utf-8")
+    counted = [group for groups in capabilities.THEMES.values() for group in groups]
+    assert len(counted) == len(set(counted))
+    found = capabilities.groups(page)
+    assert set(found) <= set(counted)
+    rows = sum(len(rows) for rows in found.values())
+    assert f"| **Yes, of {rows}** |" in page
+
+
+TEMPLATES = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", [path for path in TEMPLATES if path.stem != "config"], ids=lambda path: path.stem)
+def test_a_template_asks_for_what_is_needed(path: Path) -> None:
+    template = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(template) == {"name", "description", "labels", "body"}
+    assert any(field.get("validations", {}).get("required") for field in template["body"])
+    for field in template["body"]:
+        assert field["attributes"]["label"]
+        program = field["attributes"].get("placeholder", "")
+        if field["attributes"].get("render") == "python" and program:
+            exec(compile(program, f"{path.name}", "exec"), {})

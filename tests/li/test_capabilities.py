@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +45,3 @@ def test_titles_are_unique(table: Any) -> None:
 
     found = titles(table)
     assert len(set(found)) == len(found)
-
-
-def test_the_readme_counts_as_the_table_does() -> None:
-    last = next(line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| **Yes, of "))
-    rows, *counts = re.findall(r"\d+", last)
-    told = f"(tests/li/README.md), measured: {counts[2]}, {counts[0]} and {counts[1]} of {rows}."
-    assert told in (ROOT / "README.md").read_text(encoding="utf-8"), f"write in README.md: {told}"
