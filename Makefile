@@ -15,10 +15,13 @@ FUZZ :=
 # The same for bench: make bench BENCH="--runs 1"
 BENCH :=
 
+# The same for ray: make ray RAY="--rows 500"
+RAY := --rows 10000
+
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults notebooks lowest known-models site clean
+.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults notebooks ray lowest known-models site clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -66,6 +69,9 @@ capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models 
 faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line ended after every byte (some minutes)
 	$(BIN)/python -m tests.faults
 
+ray: .venv-ray/stamp ## 10,000 rows on a Ray cluster of this machine, a worker and a job killed on the way; and the notebook on it
+	.venv-ray/bin/python -m pytest tests/on_ray $(RAY)
+
 notebooks: .venv/test.stamp ## Run every notebook without a key, and write into it what it prints
 	$(BIN)/python .ci/notebooks.py
 
@@ -83,7 +89,7 @@ site: .venv/docs.stamp ## Build the documentation in site/, and follow every lin
 	$(BIN)/python .ci/site_links.py site
 
 clean: ## Remove the environment and everything that was made
-	rm -rf .venv .venv-peers .venv-peers-li .venv-peers-litellm build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-peers .venv-peers-li .venv-peers-litellm .venv-ray build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The first Python that is new enough and can make environments.
@@ -146,4 +152,11 @@ clean: ## Remove the environment and everything that was made
 	done
 	.venv-peers-li/newest/bin/python -m pip install --quiet -e '.[llama-index]'
 	.venv-peers-li/openrouter/bin/python -m pip install --quiet -e '.[llama-index]' --group peers-llama-index
+	@touch $@
+
+# Ray is large, and only its users need it.
+.venv-ray/stamp: .venv/pip.stamp $(SOURCES)
+	$(BIN)/python -m venv --clear .venv-ray
+	.venv-ray/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	.venv-ray/bin/python -m pip install --quiet -e '.[all]' --group ray
 	@touch $@

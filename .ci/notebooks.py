@@ -46,7 +46,8 @@ def run(notebook: NotebookNode, folder: Path) -> None:
             kernel_name="python3",
             coalesce_streams=True,
             record_timing=False,
-            extra_arguments=["--log-level=ERROR"],  # else the kernel remarks that it listens on loopback
+            # Else the kernel remarks that it listens on loopback, and Ray's native part writes into the cells.
+            extra_arguments=["--log-level=ERROR", "--IPKernelApp.capture_fd_output=False"],
             resources={"metadata": {"path": str(folder)}},
         )
         client.execute(env={**kept, "KILOCODE_CACHE_DIR": fresh, "IPYTHONDIR": fresh})

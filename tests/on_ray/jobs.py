@@ -96,4 +96,5 @@ def write_questions(count: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
+    ray.data.DataContext.get_current().enable_progress_bars = False
     resumable(sys.argv[2], Path(sys.argv[3]))
