@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as parquet
 import ray.data
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from pyarrow import parquet
 from ray.data.checkpoint import CheckpointConfig
 
 from langchain_kilocode import ChatKiloCode
