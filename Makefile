@@ -17,6 +17,7 @@ BENCH :=
 
 # The same for ray: make ray RAY="--rows 500"
 RAY := --rows 10000
+ON_RAY := notebooks/06_a_million_rows.ipynb
 
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
@@ -69,11 +70,12 @@ capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models 
 faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line ended after every byte (some minutes)
 	$(BIN)/python -m tests.faults
 
-ray: .venv-ray/stamp ## 10,000 rows on a Ray cluster of this machine, a worker and a job killed on the way; and the notebook on it
+ray: .venv-ray/stamp ## 10,000 rows on a Ray cluster of this machine, a worker killed on the way; and the notebook about it
 	.venv-ray/bin/python -m pytest tests/on_ray $(RAY)
 
-notebooks: .venv/test.stamp ## Run every notebook without a key, and write into it what it prints
-	$(BIN)/python .ci/notebooks.py
+notebooks: .venv/test.stamp .venv-ray/stamp ## Run every notebook without a key, and write into it what it prints
+	$(BIN)/python .ci/notebooks.py $(filter-out $(ON_RAY),$(wildcard notebooks/*.ipynb))
+	.venv-ray/bin/python .ci/notebooks.py $(ON_RAY)
 
 known-models: .venv/test.stamp ## Ask the gateway which of the model names that editors offer it still lists, and write them
 	$(BIN)/python .ci/known_models.py

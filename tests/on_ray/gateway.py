@@ -1,7 +1,7 @@
 """`python -m tests.on_ray.gateway`: the local gateway in a process of its own, which knows what every row is told.
 
 It prints its address and answers each line of standard input with its book as JSON. "kill N" has it kill the worker
-that asks when it has answered N requests; "hold N" has it answer no more then, until "go". The end of the input ends it.
+that asks when it has answered N requests; "hold N" has it answer no more then, until "go". The input's end ends it.
 """
 
 from __future__ import annotations
