@@ -156,9 +156,9 @@ clean: ## Remove the environment and everything that was made
 	.venv-peers-li/openrouter/bin/python -m pip install --quiet -e '.[llama-index]' --group peers-llama-index
 	@touch $@
 
-# Ray is large, and only its users need it.
+# Ray is large, and only its users need it; to compile all of it takes longer than its tests.
 .venv-ray/stamp: .venv/pip.stamp $(SOURCES)
 	$(BIN)/python -m venv --clear .venv-ray
 	.venv-ray/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	.venv-ray/bin/python -m pip install --quiet -e '.[all]' --group ray
+	.venv-ray/bin/python -m pip install --quiet --no-compile -e '.[all]' --group ray
 	@touch $@
