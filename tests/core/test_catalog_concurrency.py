@@ -18,7 +18,7 @@ import pytest
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.discovery import Slot
 from kilocode_gateway.local import LocalGateway, Reply
-from tests.core.catalogs import MODELS, discover, fetches, warnings_in
+from tests.core.catalogs import PATIENT, Door, discover, fetches, warnings_in
 from tests.core.helpers import eventually, soon
 
 if TYPE_CHECKING:
@@ -27,29 +27,6 @@ if TYPE_CHECKING:
 SLOW = 0.4
 """Seconds that a slow answer takes."""
 FAILED = Reply.raw(500, {"error": "Failed to fetch models"}, delay=SLOW)
-PATIENT = 60.0
-"""Seconds that a fetch may take which nothing but the test holds up."""
-
-
-class Door:
-    """Holds back what the gateway answers, while it is shut."""
-
-    def __init__(self) -> None:
-        self.opened = threading.Event()
-
-    def __call__(self, _request: Any) -> None:
-        assert self.opened.wait(PATIENT)
-
-
-@pytest.fixture
-def door() -> Door:
-    return Door()
-
-
-@pytest.fixture
-def held(make_gateway: Callable[..., LocalGateway], door: Door) -> LocalGateway:
-    """Give a gateway with four models, whose door is shut."""
-    return make_gateway(models=MODELS, answer=door)
 
 
 @pytest.fixture

@@ -198,9 +198,8 @@ async def test_cancelling_in_a_wait_between_attempts(gateway: LocalGateway) -> N
 
 @pytest.mark.parametrize("name", CANCELLED)
 async def test_a_time_limit_of_asyncio_works(gateway: LocalGateway, name: str) -> None:
+    gateway.script(*[CANCELLED[name]] * 9)
     for seconds in time_limits():
-        gateway.clear()
-        gateway.script(CANCELLED[name])
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(_read_within(transport_to(gateway), seconds), 50)
         if gateway.requests:
@@ -278,46 +277,61 @@ LINE_FAULTS: dict[str, dict[str, Any]] = {
     "reset": {"reset_after": 40},
     "cut": {"cut_after": 40},
     "end": {"end_after": 40},
-    "stall": {"stall_after": 40, "stall": 5.0},
-    "silence": {"delay": 5.0},
+    "stall": {"stall_after": 40, "stall": 60.0},
+    "silence": {"delay": 60.0},
     "a gzip that lies": {"gzip": "lie"},
     "a page": {"prefix": b"<html>"},
 }
 
 
+def _faulty(request: Any) -> Reply | None:
+    """Answer with the fault that the question names."""
+    fault, _, split = request.json["messages"][-1]["content"].partition(" by ")
+    return (
+        Reply.text("x" * 100, split=int(split) if split else None, **LINE_FAULTS[fault])
+        if fault in LINE_FAULTS
+        else None
+    )
+
+
+def _asking_for(fault: str) -> dict[str, Any]:
+    return {**BODY, "messages": [{"role": "user", "content": fault}]}
+
+
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
-@pytest.mark.parametrize("split", [None, 1])
-def test_no_place_in_a_small_pool_is_lost(gateway: LocalGateway, library: ModuleType, split: int | None) -> None:
-    limits = library.Limits(max_connections=1)
+@pytest.mark.parametrize("split", ["", " by 1"])
+def test_no_place_in_a_small_pool_is_lost(
+    make_gateway: Callable[..., LocalGateway], library: ModuleType, split: str
+) -> None:
+    gateway, limits = make_gateway(answer=_faulty), library.Limits(max_connections=1)
     with library.Client(limits=limits, trust_env=False) as client:
         transport = transport_to(gateway, http_client=client, timeout=0.25)
-        for fault in LINE_FAULTS.values():
-            gateway.clear()
-            gateway.script(*[Reply.text("x" * 100, **{"split": split, **fault})] * 2)
+        for fault in LINE_FAULTS:
+            asking = _asking_for(fault + split)
             with pytest.raises(core.KiloCodeError):
-                transport.complete(BODY)
+                transport.complete(asking)
             with pytest.raises(core.KiloCodeError):
-                list(transport.stream(BODY))
+                list(transport.stream(asking))
             # A stale connection may be found out here, or replaced.
             with contextlib.suppress(core.ConnectionFailedError):
                 transport.stream(BODY).close()
-        gateway.clear()
         assert transport_to(gateway, http_client=client, max_retries=1).complete(BODY).finish_reason == "stop"
 
 
 @pytest.mark.parametrize("library", [httpx, httpx2], ids=["httpx", "httpx2"])
-async def test_no_place_in_a_small_async_pool_is_lost(gateway: LocalGateway, library: ModuleType) -> None:
+async def test_no_place_in_a_small_async_pool_is_lost(
+    make_gateway: Callable[..., LocalGateway], library: ModuleType
+) -> None:
+    gateway = make_gateway(answer=_faulty)
     async with library.AsyncClient(limits=library.Limits(max_connections=1), trust_env=False) as client:
         transport = transport_to(gateway, http_async_client=client, timeout=0.25)
         for fault in ("drop", "reset", "end", "stall", "silence"):
-            gateway.clear()
-            gateway.script(*[Reply.text("x" * 100, **LINE_FAULTS[fault])] * 2)
+            asking = _asking_for(fault)
             with pytest.raises(core.KiloCodeError):
-                await transport.acomplete(BODY)
+                await transport.acomplete(asking)
             with pytest.raises(core.KiloCodeError):
-                [delta async for delta in await transport.astream(BODY)]
+                [delta async for delta in await transport.astream(asking)]
             with contextlib.suppress(core.ConnectionFailedError):
                 await (await transport.astream(BODY)).aclose()
-        gateway.clear()
         transport = transport_to(gateway, http_async_client=client, max_retries=1)
         assert (await transport.acomplete(BODY)).finish_reason == "stop"

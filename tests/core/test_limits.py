@@ -25,7 +25,7 @@ from kilocode_gateway.transport import Transport
 from tests.core.helpers import BODY, eventually, stream, time_limits, transport_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kilocode_gateway.local import LocalGateway
     from tests.core.conftest import Ask
@@ -80,9 +80,8 @@ def clients(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", TOTAL)
 async def test_total_limit(gateway: LocalGateway, ask: Ask, clients: dict[str, Any], name: str) -> None:
+    gateway.script(*[Reply.text(LONG, **TOTAL[name])] * 9)
     for seconds in time_limits():
-        gateway.clear()
-        gateway.script(Reply.text(LONG, **TOTAL[name]))
         error = await _times_out(ask, gateway, "total_timeout", seconds=seconds, **clients)
         assert LONG.startswith(error.text)
         if gateway.requests:
@@ -106,9 +105,8 @@ def _size(chunk: dict[str, Any]) -> int:
 
 @pytest.mark.parametrize("name", STREAMS)
 async def test_total_limit_of_a_stream(gateway: LocalGateway, ask_streamed: Ask, name: str) -> None:
+    gateway.script(*[STREAMS[name]] * 9)
     for seconds in time_limits():
-        gateway.clear()
-        gateway.script(STREAMS[name])
         error = await _times_out(ask_streamed, gateway, "total_timeout", seconds=seconds)
         assert LONG.startswith(error.text)
         if error.text or (name == "keep-alive comments for ever" and gateway.requests):
@@ -128,9 +126,8 @@ LATE: dict[str, Reply] = {
 
 @pytest.mark.parametrize("name", LATE)
 async def test_first_token_limit(gateway: LocalGateway, ask_streamed: Ask, name: str) -> None:
+    gateway.script(*[LATE[name]] * 9)
     for seconds in time_limits():
-        gateway.clear()
-        gateway.script(LATE[name])
         error = await _times_out(ask_streamed, gateway, "first_token_timeout", seconds=seconds)
         assert error.text == ""
         if gateway.requests:
@@ -147,11 +144,12 @@ FIRST = {
 
 @pytest.mark.parametrize("name", FIRST)
 async def test_after_the_first_token_its_limit_counts_no_more(
-    gateway: LocalGateway, ask_streamed: Ask, name: str
+    make_gateway: Callable[..., LocalGateway], ask_streamed: Ask, name: str
 ) -> None:
     first = {**HEAD, "choices": [{"index": 0, "delta": FIRST[name]}]}
     last = {**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     for seconds in time_limits():
+        gateway = make_gateway()
         gateway.script(Reply.chunks([first, last], comments=0, stall_after=_size(first), stall=seconds + 0.2))
         begin = time.monotonic()
         try:
@@ -164,9 +162,8 @@ async def test_after_the_first_token_its_limit_counts_no_more(
 
 
 async def test_total_limit_counts_on_after_the_first_token(gateway: LocalGateway, ask_streamed: Ask) -> None:
+    gateway.script(*[Reply.text(LONG, chunk_delay=0.03)] * 9)
     for seconds in time_limits():
-        gateway.clear()
-        gateway.script(Reply.text(LONG, chunk_delay=0.03))
         limits = {"first_token_timeout": seconds * 0.9, "total_timeout": seconds}
         with pytest.raises(core.TimeoutExceededError) as caught:
             await ask_streamed(transport_to(gateway), {**BODY, **limits})
@@ -192,10 +189,10 @@ async def test_waits_between_attempts_count(gateway: LocalGateway, ask: Ask) -> 
     assert len(gateway.requests) == 1
 
 
-async def test_attempts_share_the_time(gateway: LocalGateway, ask: Ask) -> None:
+async def test_attempts_share_the_time(make_gateway: Callable[..., LocalGateway], ask: Ask) -> None:
     slow = Reply.raw(503, {"error": "busy"}, {"retry-after-ms": "1"}, delay=0.02)
     for seconds in time_limits():
-        gateway.clear()
+        gateway = make_gateway()
         gateway.script(slow, slow, Reply.text(LONG, delay=60.0))
         await _times_out(ask, gateway, "total_timeout", seconds=seconds, max_retries=5)
         if len(gateway.requests) == 3:
@@ -241,13 +238,14 @@ UNENDED = 'data: {"id": "gen-1", "choices": [{"index": 0, "finish_reason": "stop
     [Reply.raw(200, WHOLE), Reply.raw(200, UNENDED, {"content-type": "text/event-stream"})],
     ids=["an object", "an event without its end"],
 )
-def test_time_that_ends_after_the_answer_hurts_no_other_request(gateway: LocalGateway, reply: Reply) -> None:
+def test_time_that_ends_after_the_answer_hurts_no_other_request(
+    make_gateway: Callable[..., LocalGateway], reply: Reply
+) -> None:
     """The reader takes its time over an answer that is all here; its connection serves another request meanwhile."""
-    transport = transport_to(gateway)
     for seconds in time_limits():
-        gateway.clear()
+        gateway = make_gateway()
+        transport = transport_to(gateway)
         transport.complete(BODY)
-        connections = gateway.connections
         gateway.script(reply, Reply.text("another", delay=3 * seconds))
         try:
             pieces = transport.stream({**BODY, "total_timeout": seconds})
@@ -255,7 +253,7 @@ def test_time_that_ends_after_the_answer_hurts_no_other_request(gateway: LocalGa
             continue
         assert next(pieces).text == "Hi"
         assert transport.complete(BODY).text == "another"
-        assert gateway.connections == connections, "both went over one connection"
+        assert gateway.connections == 1, "both went over one connection"
         assert [piece.finish_reason for piece in pieces] == ["stop"]
         break
 
