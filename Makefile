@@ -18,7 +18,7 @@ BENCH :=
 unexport PYTHONDONTWRITEBYTECODE
 unexport PYTHONPATH
 
-.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults lowest known-models site clean
+.PHONY: help demo test fuzz soak lint types audit format bench capabilities faults notebooks lowest known-models site clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -65,6 +65,9 @@ capabilities: .venv-peers/stamp .venv-peers-li/stamp ## Measure our chat models 
 
 faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line ended after every byte (some minutes)
 	$(BIN)/python -m tests.faults
+
+notebooks: .venv/test.stamp ## Run every notebook without a key, and write into it what it prints
+	$(BIN)/python .ci/notebooks.py
 
 known-models: .venv/test.stamp ## Ask the gateway which of the model names that editors offer it still lists, and write them
 	$(BIN)/python .ci/known_models.py

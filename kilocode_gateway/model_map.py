@@ -191,7 +191,7 @@ class ModelMap(Mapping[str, ModelInfo]):
         return [info.to_dict() for info in self.values()]
 
     def __repr__(self) -> str:
-        age = "" if self.age is None else f", age={self.age:.0f} s"
+        age = "" if self.age is None else f", age={self.age / 60:.0f} min"
         return f"{type(self).__name__}({len(self)} models, source={self.source!r}{age})"
 
     def _repr_html_(self) -> str:

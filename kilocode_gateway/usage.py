@@ -79,7 +79,7 @@ class UsageTracker:
     """What the calls inside a `track_usage` block have used so far."""
 
     limit_usd: Decimal | None = None
-    """The cost from which on the next call is refused."""
+    """The cost from which on the next call is refused; inside the block it can be raised, or set to None."""
     total: Spent = field(default_factory=Spent)
     """What all calls used together."""
     by_model: dict[str, Spent] = field(default_factory=dict)

@@ -231,7 +231,7 @@ def test_the_table_for_notebooks_is_escaped_and_short(make_gateway: Callable[...
 
 
 def test_repr_tells_number_and_source(acme: LocalGateway) -> None:
-    assert repr(discover(acme)).startswith("Catalog(10 models, source='gateway', age=")
+    assert repr(discover(acme)) == "Catalog(10 models, source='gateway', age=0 min)"
     assert repr(Catalog.bundled()) == "Catalog(6 models, source='bundled')"
 
 

@@ -205,6 +205,18 @@ async def test_a_budget_refuses_the_next_call(gateway: LocalGateway, ask: Ask, l
     await ask(transport, BODY)
 
 
+async def test_a_budget_can_be_raised_inside_its_block(gateway: LocalGateway, ask: Ask) -> None:
+    gateway.script(*[_reply(0.1)] * 2)
+    transport = transport_to(gateway)
+    with track_usage(limit_usd="0.1") as used:
+        await ask(transport, BODY)
+        with pytest.raises(core.BudgetExceededError):
+            await ask(transport, BODY)
+        used.limit_usd = Decimal("0.2")
+        await ask(transport, BODY)
+    assert (used.total.calls, used.total.cost) == (2, Decimal("0.2"))
+
+
 async def test_a_budget_tells_what_was_spent(gateway: LocalGateway) -> None:
     with track_usage(limit_usd=0), pytest.raises(core.BudgetExceededError) as caught:
         await transport_to(gateway).acomplete(BODY)
