@@ -106,8 +106,21 @@ class _Counted:
 
     def __init__(self, most_idle: int) -> None:
         self.client: Any = http_library().AsyncClient(**_options(_MOST_OPEN, most_idle))
+        for transport in (self.client._transport, *self.client._mounts.values()):  # noqa: SLF001 - there is no other way
+            if hasattr(transport, "_pool"):
+                transport._pool._close_connections = _close_all  # noqa: SLF001
         self.open = 0
         self.used_at = 0.0
+
+
+async def _close_all(connections: list[Any]) -> None:
+    """Close connections in a row, all of them also where the task is cancelled meanwhile.
+
+    The HTTP library would lose the rest: where a server has ended many idle ones, the next request closes them.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        for connection in connections:
+            stack.push_async_callback(connection.aclose)
 
 
 class _LoopClients:

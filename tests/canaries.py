@@ -64,7 +64,7 @@ FAULTS: dict[str, Callable[[], Reply]] = {
     "a stream that ends early": lambda: Reply.chunks([_EVENT]),
     "a connection that breaks": lambda: Reply.text("x" * 100, reset_after=20, split=1),
     "no answer": lambda: Reply.text("x", drop=True),
-    "silence": lambda: Reply.text("x", delay=3.0),
+    "silence": lambda: Reply.text("x", delay=60.0),
     "a wrong encoding": lambda: Reply.text("x" * 100, gzip="lie"),
     "a redirect": lambda: Reply.raw(
         307, "", {"location": f"https://{quote(KEY, safe='')}@elsewhere.invalid/{quote(KEY)}?k={KEY}#{KEY}"}

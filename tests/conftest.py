@@ -75,6 +75,15 @@ def _no_settings_from_outside() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _patience() -> Iterator[None]:
+    """Wait longer than any machine stands still, where the packages go on after a second or two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kilocode_gateway.catalog.LOOK_SECONDS", 60.0)
+        patch.setattr("kilocode_gateway.streams._LAST_BYTES_SECONDS", 60.0)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def cache_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give each test an empty cache folder."""

@@ -99,8 +99,7 @@ def test_a_notebook_shows_what_it_prints_without_a_key(path: Path) -> None:
 
 FRONT_END = """
 import json, sys
-from jupyter_client.manager import start_new_kernel
-manager, client = start_new_kernel(kernel_name="python3", extra_arguments=["--log-level=ERROR"])
+from jupyter_client.manager import run_kernel
 asked, printed = [], []
 def answer(message):
     asked.append((message["content"]["prompt"], message["content"]["password"]))
@@ -108,9 +107,8 @@ def answer(message):
 def keep(message):
     printed.extend(message["content"].get(name, "") for name in ("text", "ename"))
 code = sys.argv[1] + "\\nprint(repr(os.environ['KILOCODE_API_KEY']), os.environ.get('KILOCODE_BASE_URL', '')[:17])"
-reply = client.execute_interactive(code, allow_stdin=True, stdin_hook=answer, output_hook=keep, timeout=90)
-client.stop_channels()
-manager.shutdown_kernel()
+with run_kernel(kernel_name="python3", extra_arguments=["--log-level=ERROR"]) as client:
+    client.execute_interactive(code, allow_stdin=True, stdin_hook=answer, output_hook=keep, timeout=90)
 print(json.dumps([asked, "".join(printed)]))
 """
 """What a notebook's front end does: it shows the question and sends what was typed."""

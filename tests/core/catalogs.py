@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.catalog import Catalog
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
     from kilocode_gateway.local import LocalGateway
 
+PATIENT = 60.0
+"""Seconds that a fetch may take which nothing but the test holds up."""
 PRICING = {"prompt": "0.000001", "completion": "0.000002"}
 MODELS: list[dict[str, Any]] = [
     {
@@ -42,6 +45,16 @@ FAMILY = [
     "kilo-auto/free",
     "kilo-auto/small",
 ]
+
+
+class Door:
+    """Holds back what the gateway answers, while it is shut."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+
+    def __call__(self, _request: Any) -> None:
+        assert self.opened.wait(PATIENT)
 
 
 def config_of(gateway: LocalGateway, **more: Any) -> GatewayConfig:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.core.catalogs import MODELS
+from tests.core.catalogs import MODELS, Door
 from tests.core.helpers import STREAMED, WAYS
 
 if TYPE_CHECKING:
@@ -39,6 +39,17 @@ def streamed(request: pytest.FixtureRequest) -> bool:
 def acme(make_gateway: Callable[..., LocalGateway]) -> LocalGateway:
     """Give a gateway with four models."""
     return make_gateway(models=MODELS)
+
+
+@pytest.fixture
+def door() -> Door:
+    return Door()
+
+
+@pytest.fixture
+def held(make_gateway: Callable[..., LocalGateway], door: Door) -> LocalGateway:
+    """Give a gateway with four models, whose door is shut."""
+    return make_gateway(models=MODELS, answer=door)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from kilocode_gateway.local import LocalGateway
     from kilocode_gateway.wire import Completion, Delta
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 KEY = "canary-7f3a-key"
 MODEL = "anthropic/claude-sonnet-4.6"
 SLOW = "word " * 400
+_PATIENCE = 30.0
 BODY: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -26,12 +28,30 @@ def transport_to(gateway: LocalGateway, *, api_key: str | None = KEY, **settings
     return Transport(config, **{"max_retries": 0, "timeout": 20.0, **settings})
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
-    """Wait until something is true, at most so long."""
-    until = time.monotonic() + seconds
+def eventually(condition: Callable[[], Any]) -> bool:
+    """Wait until something is true, longer than any machine stands still."""
+    until = time.monotonic() + _PATIENCE
     while not condition() and time.monotonic() < until:
         time.sleep(0.005)
-    return condition()
+    return bool(condition())
+
+
+async def soon(condition: Callable[[], Any]) -> bool:
+    """Do what `eventually` does, without blocking the event loop."""
+    until = time.monotonic() + _PATIENCE
+    # What is waited for happens in other threads.
+    while not condition() and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.005)
+    return bool(condition())
+
+
+def time_limits() -> Iterator[float]:
+    """Give limits, each longer than the last, for what must strike after something else: leave at the first that did.
+
+    So the limit is short where the machine is quick, and a machine that stands still for seconds fails nothing.
+    """
+    yield from (0.25, 1.0, 5.0, 25.0)
+    raise AssertionError("even the longest limit struck before what had to come first")
 
 
 async def complete(transport: Transport, body: Mapping[str, Any]) -> Completion:

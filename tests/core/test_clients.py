@@ -7,6 +7,7 @@ import gc
 import importlib.util
 import ssl
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from kilocode_gateway.config import GatewayConfig
 from kilocode_gateway.errors import AuthenticationError, ConnectionFailedError, KiloCodeError, TimeoutExceededError
 from kilocode_gateway.local import LocalGateway, Reply
 from kilocode_gateway.transport import Transport
-from tests.core.helpers import BODY, KEY
+from tests.core.helpers import BODY, KEY, transport_to
 
 
 def test_httpx2_is_taken_where_it_is() -> None:
@@ -203,6 +204,40 @@ async def test_a_crowd_leaves_few_connections_open(gateway: LocalGateway) -> Non
     assert kept == [20, 20, 2]
 
 
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_who_is_cancelled_while_ended_connections_close_leaves_none_open(
+    make_gateway: Callable[..., LocalGateway],
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+    monkeypatch: pytest.MonkeyPatch,
+    library: str,
+) -> None:
+    """The gateway has ended 20 idle connections: the next request, which is given up, closes them."""
+    module = pytest.importorskip(library)
+    monkeypatch.setattr(clients, "http_library", lambda: module)
+    all_here = threading.Barrier(20)
+
+    def answer(_request: Any) -> Reply:
+        all_here.wait(60)
+        return Reply.text("Hello there.")
+
+    async def give_up() -> None:
+        with LocalGateway(answer=answer) as ending:
+            await asyncio.gather(*(transport_to(ending).acomplete(BODY) for _ in range(20)))
+        asked = asyncio.create_task(transport_to(make_gateway()).acomplete(BODY))
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+
+    gc.collect()
+    with warnings.catch_warnings(record=True, category=ResourceWarning) as unclosed:
+        warnings.simplefilter("always")
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(give_up())
+        gc.collect()
+    assert [str(warning.message) for warning in unclosed] == []
+
+
 async def _fail() -> None:
     raise OSError("out of order")
 
@@ -235,7 +270,6 @@ async def _ask_and_leave(transport: Transport, way: str) -> None:
                 pass
             del stream
             gc.collect()
-            await asyncio.sleep(0.2)
         else:
             assert [delta async for delta in stream]
 
@@ -252,8 +286,8 @@ ENDS: dict[str, Reply] = {
     "dropped": Reply.text("Hello there."),
     "dropped at its end": Reply.text("Hello there.", done=False),
     "refused": Reply.raw(401, {"error": {"message": "no", "code": 401}}),
-    "cancelled": Reply.text("Hello there.", delay=5),
-    "too late": Reply.text("Hello there.", delay=5),
+    "cancelled": Reply.text("Hello there.", delay=60),
+    "too late": Reply.text("Hello there.", delay=60),
     "cut": Reply.text("Hello there.", cut_after=5),
     "unreachable": Reply.text("Hello there."),
 }
@@ -266,6 +300,10 @@ async def test_each_request_gives_its_client_back(gateway: LocalGateway, way: st
     transport = Transport(GatewayConfig.resolve(base_url=address, api_key=KEY), max_retries=0)
     before = await _open_requests()
     await _ask_and_leave(transport, way)
+    async with asyncio.timeout(30):
+        # What was dropped is closed by a task of the loop.
+        while way.startswith("dropped") and await _open_requests() != before:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
     assert await _open_requests() == before
 
 

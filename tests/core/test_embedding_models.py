@@ -16,8 +16,8 @@ import pytest
 from kilocode_gateway import ConfigurationError, EmbeddingModelInfo, EmbeddingModels, UnknownModelError
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.local import Reply
-from tests.core.catalogs import config_of, warnings_in
-from tests.core.helpers import eventually
+from tests.core.catalogs import PATIENT, Door, config_of, warnings_in
+from tests.core.helpers import eventually, soon
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -161,21 +161,22 @@ def test_a_crowd_is_one_request(gateway: LocalGateway, caplog: pytest.LogCapture
 
     def thread() -> list[EmbeddingModels]:
         begin.wait()
-        return [EmbeddingModels.discover(config=config_of(gateway))]
+        return [EmbeddingModels.discover(config=config_of(gateway), timeout=PATIENT)]
 
     def loop() -> list[EmbeddingModels]:
         async def ask() -> list[EmbeddingModels]:
             begin.wait()
             config = config_of(gateway)
             async with httpx.AsyncClient() as client:
-                ways = [{}, {"http_async_client": client}] * 4
-                return await asyncio.gather(*(EmbeddingModels.adiscover(config=config, **more) for more in ways))
+                ways: list[dict[str, Any]] = [{}, {"http_async_client": client}] * 4
+                asked = (EmbeddingModels.adiscover(config=config, timeout=PATIENT, **more) for more in ways)
+                return await asyncio.gather(*asked)
 
         return asyncio.run(ask())
 
     with ThreadPoolExecutor(18) as pool:
         asked = [pool.submit(thread) for _ in range(16)] + [pool.submit(loop) for _ in range(2)]
-        found = [models for future in asked for models in future.result(30)]
+        found = [models for future in asked for models in future.result(PATIENT)]
     assert fetches(gateway) == 1
     assert len(found) == 32
     assert len(set(map(id, found))) == 1
@@ -198,19 +199,21 @@ def test_a_crowd_that_waited_long_enough_goes_and_is_told_once(
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(EmbeddingModels.discover, config=config_of(gateway), timeout=0.6) for _ in range(8)]
         assert {future.result(30).source for future in asked} == {"bundled"}
-    assert not eventually(lambda: len(warnings_in(caplog)) != 1, seconds=0.6)
+    assert eventually(lambda: not any("-models" in thread.name for thread in threading.enumerate()))
+    assert len(warnings_in(caplog)) == 1
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["shared client", "own client"])
-async def test_who_is_cancelled_takes_nobody_along(gateway: LocalGateway, own: bool) -> None:
-    gateway.script(Reply.ordinary(delay=0.3), path="embedding-models")
+async def test_who_is_cancelled_takes_nobody_along(held: LocalGateway, door: Door, own: bool) -> None:
     async with httpx.AsyncClient() as client:
-        config, more = config_of(gateway), {"http_async_client": client} if own else {}
-        leaver = asyncio.create_task(EmbeddingModels.adiscover(config=config, **more))
-        await asyncio.sleep(0.05)
-        stayer = asyncio.create_task(EmbeddingModels.adiscover(config=config, **more))
-        await asyncio.sleep(0.05)
+        more: dict[str, Any] = {"http_async_client": client} if own else {}
+        more |= {"config": config_of(held), "timeout": PATIENT}
+        leaver = asyncio.create_task(EmbeddingModels.adiscover(**more))
+        assert await soon(lambda: fetches(held) == 1)
+        stayer = asyncio.create_task(EmbeddingModels.adiscover(**more))
+        await asyncio.sleep(0)  # now it waits for the same fetch
         leaver.cancel()
+        door.opened.set()
         assert (await stayer).source == "gateway"
     with pytest.raises(asyncio.CancelledError):
         await leaver
@@ -221,35 +224,38 @@ async def test_a_sync_question_inside_the_loop_that_fetches_is_answered(gateway:
     async with httpx.AsyncClient() as client:
         config = config_of(gateway)
         task = asyncio.create_task(EmbeddingModels.adiscover(config=config, http_async_client=client))
-        await asyncio.sleep(0.05)
+        assert await soon(lambda: fetches(gateway) == 1)
         assert EmbeddingModels.discover(config=config).source == "gateway"
         assert (await task).source == "gateway"
 
 
 async def test_who_has_less_time_goes_and_the_fetch_goes_on(
-    gateway: LocalGateway, caplog: pytest.LogCaptureFixture
+    held: LocalGateway, door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gateway.script(Reply.ordinary(delay=1.0), path="embedding-models")
-    config = config_of(gateway)
-    patient = asyncio.create_task(EmbeddingModels.adiscover(config=config))
-    assert await asyncio.to_thread(eventually, lambda: fetches(gateway) == 1)
+    config = config_of(held)
+    patient = asyncio.create_task(EmbeddingModels.adiscover(config=config, timeout=PATIENT))
+    assert await soon(lambda: fetches(held) == 1)
     assert (await EmbeddingModels.adiscover(config=config, timeout=0.1)).source == "bundled"
     assert "took longer than 0.1 seconds" in warnings_in(caplog)[0]
+    door.opened.set()
     assert (await patient).source == "gateway"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_forked_process_waits_for_no_fetch_of_its_parent(gateway: LocalGateway) -> None:
-    gateway.script(Reply.ordinary(delay=1.0), path="embedding-models")
+def test_a_forked_process_waits_for_no_fetch_of_its_parent(
+    make_gateway: Callable[..., LocalGateway], door: Door
+) -> None:
+    gateway = make_gateway(answer=lambda request: door(request) if fetches(gateway) == 1 else None)
     config = config_of(gateway)
-    asking = threading.Thread(target=EmbeddingModels.discover, kwargs={"config": config})
+    asking = threading.Thread(target=EmbeddingModels.discover, kwargs={"config": config, "timeout": PATIENT})
     asking.start()
     assert eventually(lambda: fetches(gateway) == 1)
     child = os.fork()
     if child == 0:
-        os._exit(0 if EmbeddingModels.discover(config=config).source == "gateway" else 1)
+        os._exit(0 if EmbeddingModels.discover(config=config, timeout=PATIENT).source == "gateway" else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    door.opened.set()
     asking.join()
     assert fetches(gateway) == 2
 

@@ -6,20 +6,21 @@ import json
 import logging
 import pickle
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kilocode_gateway import errors as core
 from kilocode_gateway.config import GatewayConfig
-from kilocode_gateway.local import Reply
+from kilocode_gateway.local import LocalGateway, Reply
 from kilocode_gateway.openai_errors import OPENAI_ERRORS
 from kilocode_gateway.transport import Transport
 from kilocode_gateway.usage import track_usage
-from tests.core.helpers import BODY, MODEL, transport_to
+from tests.core.helpers import BODY, MODEL, time_limits, transport_to
 
 if TYPE_CHECKING:
-    from kilocode_gateway.local import LocalGateway
+    from kilocode_gateway.wire import Completion
     from tests.core.conftest import Ask
 
 SECOND, THIRD = "openai/gpt-5.4", "google/gemini-2.5-flash"
@@ -208,23 +209,44 @@ async def test_empty_answer_is_an_answer(gateway: LocalGateway, ask: Ask) -> Non
 # Silence
 
 
-async def test_model_that_is_silent(gateway: LocalGateway, ask: Ask) -> None:
-    gateway.script(Reply.text("late", delay=30.0), OK)
-    answer = await ask(transport_to(gateway, timeout=0.3), BOTH)
-    assert (answer.text, answer.fallback_model) == ("ok", SECOND)
+Starts = Callable[..., LocalGateway]
+
+
+def _first_is(reply: Reply) -> Callable[[Any], Reply]:
+    """Answer well for every model but the first."""
+    return lambda request: reply if request.json["model"] == MODEL else OK
+
+
+async def _ask_a_second(ask: Ask, gateway: LocalGateway) -> Completion:
+    for seconds in time_limits():
+        try:
+            answer = await ask(transport_to(gateway, timeout=seconds), BOTH)
+        except core.TimeoutExceededError:
+            continue
+        if answer.fallback_model == SECOND:
+            break
+    return answer
+
+
+async def test_model_that_is_silent(make_gateway: Starts, ask: Ask) -> None:
+    answer = await _ask_a_second(ask, make_gateway(answer=_first_is(Reply.text("late", delay=60.0))))
+    assert answer.text == "ok"
     assert answer.failed_models[0]["error"] == "TimeoutExceededError"
 
 
-async def test_stream_that_falls_silent_before_its_first_token(gateway: LocalGateway, ask_streamed: Ask) -> None:
-    gateway.script(Reply.text("late", stall_after=len(": KILO PROCESSING\n\n"), stall=30.0), OK)
-    answer = await ask_streamed(transport_to(gateway, timeout=0.3), BOTH)
-    assert (answer.text, answer.fallback_model) == ("ok", SECOND)
+async def test_stream_that_falls_silent_before_its_first_token(make_gateway: Starts, ask_streamed: Ask) -> None:
+    silent = Reply.text("late", stall_after=len(": KILO PROCESSING\n\n"), stall=60.0)
+    answer = await _ask_a_second(ask_streamed, make_gateway(answer=_first_is(silent)))
+    assert answer.text == "ok"
 
 
-async def test_whole_answer_that_falls_silent_is_not_bought_twice(gateway: LocalGateway) -> None:
-    gateway.script(Reply.text("Half an answer", stall_after=40, stall=30.0), OK)
-    with pytest.raises(core.TimeoutExceededError):
-        await transport_to(gateway, timeout=0.3).acomplete(BOTH)
+async def test_whole_answer_that_falls_silent_is_not_bought_twice(make_gateway: Starts) -> None:
+    for seconds in time_limits():
+        gateway = make_gateway(answer=_first_is(Reply.text("Half an answer", stall_after=40, stall=60.0)))
+        try:
+            await transport_to(gateway, timeout=seconds).acomplete(BOTH)
+        except core.TimeoutExceededError:
+            break
     assert _sent(gateway) == [MODEL]
 
 
@@ -249,17 +271,24 @@ async def test_gateway_that_takes_no_connection_has_no_other_models(ask: Ask) ->
 # What stands around it
 
 
-async def test_time_that_is_over_ends_it(gateway: LocalGateway, ask: Ask) -> None:
-    gateway.script(Reply.text("late", delay=30.0), OK)
-    with pytest.raises(core.TimeoutExceededError, match="total_timeout"):
-        await ask(transport_to(gateway), {**BOTH, "total_timeout": 0.2})
+async def test_time_that_is_over_ends_it(make_gateway: Starts, ask: Ask) -> None:
+    for seconds in time_limits():
+        gateway = make_gateway(answer=_first_is(Reply.text("late", delay=60.0)))
+        with pytest.raises(core.TimeoutExceededError, match="total_timeout"):
+            await ask(transport_to(gateway), {**BOTH, "total_timeout": seconds})
+        if _sent(gateway):
+            break
     assert _sent(gateway) == [MODEL]
 
 
-async def test_models_share_the_time(gateway: LocalGateway, ask: Ask) -> None:
-    gateway.script(Reply.error("529"), Reply.text("late", delay=30.0), OK)
-    with pytest.raises(core.TimeoutExceededError, match="total_timeout") as caught:
-        await ask(transport_to(gateway), {**BOTH, "total_timeout": 1.2})
+async def test_models_share_the_time(make_gateway: Starts, ask: Ask) -> None:
+    replies = {MODEL: Reply.error("529"), SECOND: Reply.text("late", delay=60.0), THIRD: OK}
+    for seconds in time_limits():
+        gateway = make_gateway(answer=lambda request: replies[request.json["model"]])
+        with pytest.raises(core.TimeoutExceededError, match="total_timeout") as caught:
+            await ask(transport_to(gateway), {**BOTH, "total_timeout": seconds})
+        if SECOND in _sent(gateway):
+            break
     assert _sent(gateway) == [MODEL, SECOND]
     assert [failed["model"] for failed in caught.value.details["failed_models"]] == [MODEL]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilocode_gateway.local import Reply
+from tests.core.helpers import eventually, time_limits
 from tests.core.local_client import CHAT, Got, body_of, chat, raw
 
 if TYPE_CHECKING:
@@ -47,17 +48,21 @@ def test_a_dropped_request_gets_not_a_byte(gateway: LocalGateway) -> None:
 def test_a_stall_is_silence_and_then_the_rest(gateway: LocalGateway) -> None:
     gateway.script(
         stream_of(stall_after=20, stall=0.4),
-        stream_of(stall_after=20, stall=30),
         stream_of(stall_after=16, stall=0.3, keep_alive=0.1),
+        *[stream_of(stall_after=20, stall=60)] * 9,
     )
     started = time.monotonic()
     answer, end = raw(gateway, STREAM)
     assert time.monotonic() - started > 0.35
     assert (body_of(answer), end) == (EVENTS, "closed")
-    answer, end = raw(gateway, STREAM, timeout=0.3)
-    assert (body_of(answer), end) == (EVENTS[:20], "silence")
     answer, _ = raw(gateway, STREAM)
     assert body_of(answer).count(b": KILO PROCESSING\n\n") == 2
+    for seconds in time_limits():
+        answer, end = raw(gateway, STREAM, timeout=seconds)
+        assert end == "silence"
+        if body_of(answer):
+            break
+    assert body_of(answer) == EVENTS[:20]
 
 
 @pytest.mark.parametrize("size", [1, 3, "event"])
@@ -81,7 +86,7 @@ def test_delays(gateway: LocalGateway) -> None:
     for _ in range(2):
         started = time.monotonic()
         assert body_of(raw(gateway, STREAM)[0]) == EVENTS
-        assert 0.15 < time.monotonic() - started < 5
+        assert time.monotonic() - started > 0.15
 
 
 def test_shapes_of_the_transfer(gateway: LocalGateway) -> None:
@@ -145,13 +150,11 @@ def test_an_ordinary_reply_with_a_fault(gateway: LocalGateway) -> None:
 
 
 def test_a_client_that_leaves_is_noticed(gateway: LocalGateway) -> None:
-    gateway.script(stream_of(chunk_delay=5))
+    gateway.script(stream_of(chunk_delay=60))
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as sock:
         sock.sendall(f"POST {CHAT} HTTP/1.1\r\ncontent-length: {len(STREAM)}\r\n\r\n".encode() + STREAM)
         sock.recv(1000)
-    started = time.monotonic()
-    while not gateway.disconnects and time.monotonic() - started < 3:
-        time.sleep(0.01)
+    assert eventually(lambda: gateway.disconnects)
     assert [request.path for request in gateway.disconnects] == [CHAT]
     assert chat(gateway).status == 200
     assert len(gateway.disconnects) == 1

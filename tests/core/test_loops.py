@@ -18,7 +18,7 @@ from kilocode_gateway.local import Reply
 from kilocode_gateway.loops import Turns, Unlisted
 from kilocode_gateway.transport import Transport
 from kilocode_gateway.usage import track_usage
-from tests.core.helpers import BODY, transport_to
+from tests.core.helpers import BODY, eventually, soon, transport_to
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -95,13 +95,6 @@ WAYS = [
     generator_left_a_little_earlier,
     task_left_behind,
 ]
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 3
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    return condition()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -183,10 +176,12 @@ def test_a_loop_that_nobody_shuts_down_leaves_nothing_for_the_next(transport: Tr
 
 async def test_what_is_thrown_into_the_first_step_reaches_the_generator() -> None:
     seen: list[str] = []
+    waiting = asyncio.Event()
 
     async def waits() -> AsyncGenerator[int, None]:
+        waiting.set()
         try:
-            await asyncio.sleep(30)
+            await asyncio.sleep(60)
             yield 1
         except asyncio.CancelledError:
             seen.append("cancelled")
@@ -197,7 +192,7 @@ async def test_what_is_thrown_into_the_first_step_reaches_the_generator() -> Non
             pass
 
     task = asyncio.create_task(read())
-    await asyncio.sleep(0.01)
+    await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -266,7 +261,7 @@ async def test_a_thread_that_collects_closes_no_generator_under_its_owner() -> N
             yield 1
         finally:
             closing.set()
-            collected.wait(5)
+            collected.wait(30)
 
     async def owner() -> AsyncGenerator[int, None]:
         async with aclosing(Unlisted(pieces())) as owned:
@@ -275,7 +270,7 @@ async def test_a_thread_that_collects_closes_no_generator_under_its_owner() -> N
 
     def drop(dropped: Any) -> None:
         loops_own(dropped)
-        closing.wait(5)
+        closing.wait(30)
 
     def collect() -> None:
         gc.collect()
@@ -351,7 +346,7 @@ async def test_answers_that_arrive_together_are_read_one_after_another(
     answer = threading.Event()
 
     def wait(_: Any) -> Reply:
-        answer.wait(10)
+        answer.wait(60)
         return Reply.text("Hello there.")
 
     gateway = make_gateway(answer=wait)
@@ -363,8 +358,7 @@ async def test_answers_that_arrive_together_are_read_one_after_another(
         came.append(iterations.count)
 
     tasks = [asyncio.create_task(ask()) for _ in range(8)]
-    while len(gateway.chat_requests) < 8:  # noqa: ASYNC110 - another thread counts them
-        await asyncio.sleep(0.01)
+    assert await soon(lambda: len(gateway.chat_requests) == 8)
     answer.set()
     time.sleep(0.5)  # noqa: ASYNC251 - the loop sees the answers when all have arrived
     await asyncio.gather(*tasks)

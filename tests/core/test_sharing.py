@@ -44,19 +44,27 @@ def _numbered(number: int) -> dict[str, Any]:
     return {**BODY, "messages": [{"role": "user", "content": f"Say {number}"}]}
 
 
-def _python(code: str, gateway: LocalGateway, *options: str, **variables: str) -> str:
+def _start(code: str, gateway: LocalGateway, *options: str, **variables: str) -> subprocess.Popen[str]:
     script = f"BASE = {gateway.base_url!r}\nKEY = {KEY!r}\n" + textwrap.dedent(PRELUDE) + textwrap.dedent(code)
-    done = subprocess.run(
+    return subprocess.Popen(
         [sys.executable, *options, "-c", script],
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
         env={**os.environ, **variables},
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return done.stdout
+
+
+def _ended(process: subprocess.Popen[str]) -> str:
+    """Give the process a line, wait until it ends, and give what it wrote."""
+    out, err = process.communicate("\n", timeout=60)
+    assert (process.returncode, err) == (0, "")
+    return out
+
+
+def _python(code: str, gateway: LocalGateway, *options: str, **variables: str) -> str:
+    return _ended(_start(code, gateway, *options, **variables))
 
 
 PRELUDE = """
@@ -102,19 +110,21 @@ def test_five_event_loops_in_a_row_leave_nothing_open(gateway: LocalGateway) -> 
 
 
 def test_a_loop_that_ends_amid_requests_ends_quietly(gateway: LocalGateway) -> None:
-    gateway.script(*[Reply.text(SLOW, chunk_delay=0.05)] * 3, *[Reply.text("x", delay=10.0)] * 3)
+    gateway.script(*[Reply.text(SLOW, chunk_delay=0.05)] * 3, *[Reply.text("x", delay=60.0)] * 3)
     code = """
     async def read():
         async for _ in await transport.astream(BODY):
             pass
     async def main():
         tasks = [asyncio.create_task(read()) for _ in range(6)]
-        await asyncio.sleep(2.0)
+        await asyncio.to_thread(sys.stdin.readline)
         return len(tasks)
     print(asyncio.run(main(), debug=False))
     gc.collect()
     """
-    assert _python(code, gateway, *STRICT) == "6\n"
+    process = _start(code, gateway, *STRICT)
+    assert eventually(lambda: len(gateway.requests) == 6)
+    assert _ended(process) == "6\n"
     assert eventually(lambda: len(gateway.disconnects) == 6)
 
 
