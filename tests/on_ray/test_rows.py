@@ -58,8 +58,8 @@ def test_every_row_is_accounted_for_though_a_worker_is_killed(
         check(first, range(count))
 
         assert len(book["killed"]) == 1
-        assert len(book["workers"]) == WORKERS + 1
-        assert all(1 < most <= AT_ONCE for most in book["most"].values())
+        assert WORKERS <= len(book["workers"]) <= WORKERS + 1  # few rows may be done before the last has started
+        assert 1 < max(book["most"].values()) <= AT_ONCE
         assert book["connections"] <= AT_ONCE * len(book["workers"]) + book["breaks"] < book["asked"].total()
 
         billed = sum(cost_of(number) * times for number, times in book["answered"].items())
