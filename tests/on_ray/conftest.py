@@ -70,9 +70,9 @@ def cluster(session_folder: Path) -> Iterator[Path]:
             _temp_dir=str(session_folder),
             _node_ip_address="127.0.0.1",
         )
-        logging.getLogger("ray.data").setLevel("ERROR")
-        ray.data.DataContext.get_current().enable_progress_bars = False
         try:
+            logging.getLogger("ray.data").setLevel("ERROR")
+            ray.data.DataContext.get_current().enable_progress_bars = False
             yield session_folder
         finally:
             ray.shutdown()
