@@ -231,7 +231,7 @@ async def test_nothing_is_waited_for_after_done(
         assert next(delta for delta in pieces if delta.finish_reason).usage is not None
         assert pieces.completion is not None
     async with await transport.astream(BODY) as apieces:
-        assert [delta.finish_reason async for delta in apieces][-1] == "stop"
+        assert [delta.finish_reason async for delta in apieces][-1]
     assert time.monotonic() - begin < 30
 
 
