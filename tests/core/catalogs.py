@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.config import GatewayConfig
+from tests.core.helpers import eventually
 
 if TYPE_CHECKING:
     import pytest
@@ -67,6 +68,13 @@ def discover(gateway: LocalGateway, **more: Any) -> Catalog:
 
 def fetches(gateway: LocalGateway) -> int:
     return sum(request.path.endswith("/models") for request in list(gateway.requests))
+
+
+def one_warning(caplog: pytest.LogCaptureFixture) -> str:
+    """Give the only warning, which another thread may be about to log."""
+    assert eventually(lambda: warnings_in(caplog))
+    (warning,) = warnings_in(caplog)
+    return warning
 
 
 def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:

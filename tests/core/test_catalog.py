@@ -20,7 +20,7 @@ from kilocode_gateway import cache, discovery
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.errors import ConfigurationError
 from kilocode_gateway.local import LocalGateway, Reply
-from tests.core.catalogs import FAMILY, MODELS, config_of, discover, fetches, warnings_in
+from tests.core.catalogs import FAMILY, MODELS, config_of, discover, fetches, one_warning, warnings_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,7 +176,7 @@ def test_every_failure_gives_the_bundled_models_and_one_warning(
     acme.script(reply, path="models")
     found = discover(acme, timeout=0.3 if name in SLOW else 60)
     assert (found.source, found.age, list(found)) == ("bundled", None, FAMILY)
-    (warning,) = warnings_in(caplog)
+    warning = one_warning(caplog)
     assert acme.base_url in warning
     assert "bundled" in warning
     assert why in warning
@@ -201,7 +201,7 @@ def test_every_failure_gives_the_last_good_list_marked_as_stale(
     assert list(found) == [entry["id"] for entry in MODELS] + FAMILY
     assert found.age == pytest.approx(cache.TIME_TO_LIVE + 100, abs=30)
     assert found.is_discovered("acme/large"), "a stale list was discovered all the same"
-    (warning,) = warnings_in(caplog)
+    warning = one_warning(caplog)
     assert acme.base_url in warning
     assert "seconds ago" in warning
     assert why in warning
@@ -213,7 +213,7 @@ def test_every_failure_gives_the_last_good_list_marked_as_stale(
 def test_nobody_listening_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     found = Catalog.discover(base_url=f"http://127.0.0.1:{closed_port()}/")
     assert found.source == "bundled"
-    (warning,) = warnings_in(caplog)
+    warning = one_warning(caplog)
     assert "cannot be reached" in warning
 
 
@@ -301,7 +301,7 @@ def test_the_limit_is_for_the_whole_fetch(pieces: list[bytes], way: str, caplog:
         took = time.monotonic() - begun
     assert found.source == "bundled"
     assert took > 0.35
-    (warning,) = warnings_in(caplog)
+    warning = one_warning(caplog)
     assert "0.4 seconds" in warning
 
 

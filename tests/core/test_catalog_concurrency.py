@@ -18,7 +18,7 @@ import pytest
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.discovery import Slot
 from kilocode_gateway.local import LocalGateway, Reply
-from tests.core.catalogs import PATIENT, Door, discover, fetches, warnings_in
+from tests.core.catalogs import PATIENT, Door, discover, fetches, one_warning, warnings_in
 from tests.core.helpers import eventually, soon
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def test_a_loop_whose_threads_are_all_busy_is_not_waited_for(
             released.set()
 
     assert asyncio.run(main()).source == "bundled"
-    assert len(warnings_in(caplog)) == 1
+    assert one_warning(caplog)
 
 
 def test_who_waits_less_goes_earlier(held: LocalGateway, door: Door, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ import pytest
 from kilocode_gateway import ConfigurationError, EmbeddingModelInfo, EmbeddingModels, UnknownModelError
 from kilocode_gateway.embedding_models import amodel_to_send, model_to_send
 from kilocode_gateway.local import Reply
-from tests.core.catalogs import PATIENT, Door, config_of, warnings_in
+from tests.core.catalogs import PATIENT, Door, config_of, one_warning, warnings_in
 from tests.core.helpers import eventually, soon
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ async def test_a_slow_gateway_is_not_waited_for(
 ) -> None:
     gateway.script(reply, path="embedding-models")
     assert await discover(gateway, timeout=0.3) is EmbeddingModels.bundled()
-    assert len(warnings_in(caplog)) == 1
+    assert one_warning(caplog)
 
 
 def test_a_crowd_is_one_request(gateway: LocalGateway, caplog: pytest.LogCaptureFixture) -> None:

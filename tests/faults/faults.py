@@ -30,6 +30,7 @@ class Fault:
         waits: The seconds that the asker must be told to wait, where the gateway says so.
         refused: Whether nobody listens at the address.
         text: The answer's whole text, where it is not the asker's usual answer.
+        limit: What ends it: "timeout" (of a read) or "total_timeout", whose seconds are the matrix's.
 
     """
 
@@ -41,9 +42,9 @@ class Fault:
     waits: float | None = None
     refused: bool = False
     text: str | None = None
+    limit: str | None = None
 
 
-IMPATIENT = {"timeout": 0.25}
 ENDS_OF_THE_LINE = ("cut_after", "reset_after", "end_after", "half_close_after")
 
 
@@ -122,9 +123,9 @@ def lies(subject: Subject) -> Iterator[Fault]:
         for status in (301, 302, 303, 307, 308):
             yield Fault(f"{status} to {place!r}", [Reply.raw(status, b"", {"location": place})] * 2)
     for stall in (0, 1, 40):
-        reply = subject.reply(stall_after=stall, stall=9.0)
-        yield Fault(f"silence after {stall} bytes", [reply] * 2, began=stall > 0, settings=IMPATIENT)
-    yield Fault("silence before the head", [subject.reply(delay=9.0)] * 2, settings=IMPATIENT)
+        reply = subject.reply(stall_after=stall, stall=60.0)
+        yield Fault(f"silence after {stall} bytes", [reply] * 2, began=stall > 0, limit="timeout")
+    yield Fault("silence before the head", [subject.reply(delay=60.0)] * 2, limit="timeout")
     yield Fault("nobody listens", [], refused=True)
 
 
@@ -279,10 +280,8 @@ def several_ids() -> Iterator[Fault]:
 def no_end(subject: Subject) -> Iterator[Fault]:
     """Give answers that never end, under a limit of the whole call."""
     for keep_alive in (None, 0.02):
-        reply = subject.reply(stall_after=19, stall=9.0, keep_alive=keep_alive if subject.streams else None)
-        yield Fault(
-            f"no end, keep-alive {keep_alive}", [reply] * 2, began=True, settings={"more": {"total_timeout": 0.3}}
-        )
+        reply = subject.reply(stall_after=19, stall=60.0, keep_alive=keep_alive if subject.streams else None)
+        yield Fault(f"no end, keep-alive {keep_alive}", [reply] * 2, began=True, limit="total_timeout")
 
 
 def ids_asked(fault: Fault) -> int:

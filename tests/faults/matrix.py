@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import json
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from tests.faults.asking import Subject
     from tests.faults.faults import Fault
 
-LONGEST = 5.0
-"""Seconds that no cell may take: every limit that a cell sets is far below."""
+LONGEST = 30.0
+"""Seconds that no cell may take: every limit that a cell sets is below, and what it ends would take twice as long."""
 LONGEST_WAIT = 60.0
 """Seconds that an asker may be told to wait before it asks again."""
 MODELS = [{"id": id_, "context_length": 1000} for id_ in (MODEL, "openai/gpt-5.4", "google/gemini-3.5-flash")]
@@ -89,7 +90,8 @@ class Matrix:
             clients = runner.run(self._clients())
             expected = runner.run(self._usual(subject, gateway, clients))
             for fault in faults_of(subject, _size(subject, gateway), self._step):
-                ending, complaints = runner.run(self._cell(subject, fault, gateway, clients, expected))
+                cell = self._cell if fault.limit is None else self._limited_cell
+                ending, complaints = runner.run(cell(subject, fault, gateway, clients, expected))
                 report.endings[ending] += 1
                 report.wrong += [f"{name}, {self._library}, {fault.name}: {complaint}" for complaint in complaints]
             runner.run(_close(clients))
@@ -125,6 +127,22 @@ class Matrix:
         assert heard.whole
         assert subject.expected is None or heard.whole == subject.expected
         return heard.whole
+
+    async def _limited_cell(
+        self, subject: Subject, fault: Fault, _: LocalGateway, clients: tuple[Any, Any], expected: Any
+    ) -> tuple[str, list[str]]:
+        """Let a limit end something, a longer one where the machine stood still before what was to come first.
+
+        Each try has a gateway of its own: a request that comes after its time takes no other's answer.
+        """
+        for seconds in (0.25, 2.0, 10.0):
+            limits = {"more": {"total_timeout": seconds}} if fault.limit == "total_timeout" else {"timeout": seconds}
+            with LocalGateway(models=MODELS) as gateway:
+                limited = dataclasses.replace(fault, settings=limits)
+                ending, complaints = await self._cell(subject, limited, gateway, clients, expected)
+            if not complaints:
+                break
+        return ending, complaints
 
     async def _cell(
         self, subject: Subject, fault: Fault, gateway: LocalGateway, clients: tuple[Any, Any], expected: Any

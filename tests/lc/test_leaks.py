@@ -41,7 +41,7 @@ CLASSES = [ChatKiloCode, KiloCodeEmbeddings, KiloCodeFIM]
 @pytest.fixture(params=CLASSES, ids=lambda cls: cls.__name__)
 def made(request: pytest.FixtureRequest, gateway: LocalGateway) -> Any:
     """Give an object of each class that has used its secrets."""
-    one = request.param(api_key=KEY, default_headers=HEADERS, base_url=gateway.base_url, max_retries=0, timeout=0.5)
+    one = request.param(api_key=KEY, default_headers=HEADERS, base_url=gateway.base_url, max_retries=0, timeout=20.0)
     use(one)
     assert gateway.last_request.authorization == f"Bearer {KEY}"
     assert gateway.last_request.headers["x-canary-token"] == HEADER
@@ -171,6 +171,8 @@ def test_wrong_changes_of_copies_show_nothing(cls: Any, what: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_errors_show_nothing(made: Any, gateway: LocalGateway, fault: str, way: str) -> None:
     gateway.script(FAULTS[fault]())
+    if fault == "silence":
+        made = made.model_copy(update={"timeout": 0.2})
     with errors_show_nothing():
         await WAYS[way](made)
 
@@ -243,13 +245,18 @@ async def test_traces_callbacks_logs_and_counts_show_nothing(
     tracer, bodies = posted
     listener = Listener()
     common: dict[str, Any] = {"api_key": KEY, "default_headers": HEADERS, "base_url": gateway.base_url}
-    common |= {"max_retries": 0, "timeout": 0.5, "callbacks": [tracer, listener], "verbose": False}
+    common |= {
+        "max_retries": 0,
+        "timeout": 0.5 if fault == "silence" else 20.0,
+        "callbacks": [tracer, listener],
+        "verbose": False,
+    }
+    if fault is not None:
+        gateway.script(*[FAULTS[fault]()] * 99)
     with everything_said() as said, track_usage() as used:
         for cls in (ChatKiloCode, KiloCodeFIM):
             one = cls(**common)
             for way in WAYS.values():
-                if fault is not None:
-                    gateway.script(FAULTS[fault]())
                 with errors_show_nothing():
                     await way(one)
     assert len(bodies) >= 8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 import pickle
@@ -18,6 +17,7 @@ from pydantic import BaseModel
 from kilocode_gateway import Catalog
 from kilocode_gateway.local import Reply
 from langchain_kilocode import ChatKiloCode, _profile
+from tests.core.helpers import soon
 
 ENTRY = {
     "id": "vendor/seer",
@@ -196,10 +196,7 @@ async def test_aload_forgets_what_was_known_before(seer: ChatKiloCode) -> None:
 
 
 async def test_background_fetch_is_seen_by_a_later_reading(seer: ChatKiloCode) -> None:
-    for _ in range(100):
-        if seer.profile:
-            break
-        await asyncio.sleep(0.02)
+    assert await soon(lambda: seer.profile)
     assert seer.profile["max_input_tokens"] == 200_000
 
 

@@ -14,6 +14,7 @@ from langchain_core.output_parsers import StrOutputParser
 from langchain_core.tools import tool
 
 from kilocode_gateway.local import Reply
+from tests.core.helpers import eventually, soon
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,45 +23,36 @@ WORDS = "One two three four five six seven."
 SLOW = Reply.text(WORDS + " More." * 400, chunk_delay=0.02)
 
 
-def _closed(gateway: Any) -> bool:
-    return bool(gateway.disconnects)
-
-
 def test_break_closes_the_connection(model: Any, gateway: Any) -> None:
     gateway.script(SLOW)
     for chunk in model.stream("Count."):
         if chunk.text:
             break
     del chunk
-    deadline = time.monotonic() + 5
-    while not _closed(gateway) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert _closed(gateway)
+    assert eventually(lambda: gateway.disconnects)
 
 
 @pytest.mark.parametrize("how", ["close", "cancel"])
 async def test_end_of_an_async_stream_closes_the_connection(model: Any, gateway: Any, how: str) -> None:
     gateway.script(SLOW)
+    begun = asyncio.Event()
 
     async def read() -> None:
         async with aclosing(model.astream("Count.")) as pieces:
             async for chunk in pieces:
+                begun.set()
                 if chunk.text and how == "close":
                     return
 
     task = asyncio.create_task(read())
     if how == "cancel":
-        await asyncio.sleep(0.2)
+        await begun.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
     else:
         await task
-    for _ in range(250):
-        if _closed(gateway):
-            break
-        await asyncio.sleep(0.02)
-    assert _closed(gateway)
+    assert await soon(lambda: gateway.disconnects)
 
 
 @tool
@@ -114,10 +106,7 @@ def test_a_stream_left_as_the_last_act_is_closed_without_a_report(
     gateway.script(*[SLOW] * 3)
     for _ in range(3):
         asyncio.run(run())
-    deadline = time.monotonic() + 5
-    while len(gateway.disconnects) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert len(gateway.disconnects) == 3
+    assert eventually(lambda: len(gateway.disconnects) == 3)
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
     KEPT.clear()
 
@@ -131,10 +120,12 @@ async def test_bytes_cut_anywhere(ask_streamed: Any, model: Any, gateway: Any, s
 
 
 def test_pieces_are_yielded_as_they_arrive(model: Any, gateway: Any) -> None:
-    gateway.script(Reply.text(WORDS, chunk_delay=0.05))
-    times = [time.monotonic() for chunk in model.stream("Count.") if chunk.text]
-    assert len(times) > 3
-    assert times[-1] - times[0] > 0.1
+    gateway.script(Reply.text("word " * 400, stall_after=1500, stall=60.0))
+    begin = time.monotonic()
+    pieces = model.stream("Count.")
+    assert len([next(pieces) for _ in range(3)]) == 3
+    assert time.monotonic() - begin < 30
+    pieces.close()
 
 
 @pytest.mark.parametrize("kind", ["model", "chain"])
@@ -148,9 +139,5 @@ async def test_an_async_stream_collected_in_a_cycle_is_closed_without_a_report(
     await anext(cycle[0])
     del cycle
     gc.collect()
-    for _ in range(250):
-        if _closed(gateway):
-            break
-        await asyncio.sleep(0.02)
-    assert _closed(gateway)
+    assert await soon(lambda: gateway.disconnects)
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +18,7 @@ from langsmith import Client, tracing_context
 
 from kilocode_gateway import track_usage
 from kilocode_gateway.local import Reply
+from tests.core.helpers import soon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,11 +173,8 @@ async def test_events(model: Any, gateway: Any, langsmith: LangSmith, tracer: La
         assert list(model.stream_events("Hello", config, version="v3"))
     else:
         assert [event async for event in await model.astream_events("Hello", config, version="v3")]
-        for _ in range(100):
-            # LangChain ends the run in a task of its own.
-            if any(langsmith.told()):
-                break
-            await asyncio.sleep(0.02)
+        # LangChain ends the run in a task of its own.
+        assert await soon(lambda: any(langsmith.told()))
     assert [_core(told) for told in langsmith.told()] == [TOLD]
     assert len(langsmith.begun) == 1
 

@@ -16,6 +16,7 @@ from langchain_core.tools import tool
 from kilocode_gateway import BudgetExceededError, track_usage
 from kilocode_gateway.local import Reply
 from langchain_kilocode import KiloCodeEmbeddings
+from tests.core.helpers import soon
 
 USED = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "cost": 0.1}
 
@@ -125,11 +126,8 @@ async def test_stream_that_is_left_is_a_call_of_unknown_cost(model: Any, gateway
         stream = model.astream("Hello")
         await anext(stream)
         await stream.aclose()
-        for _ in range(100):
-            # LangChain leaves it to the event loop to close what it read from.
-            if used.total.calls > 1:
-                break
-            await asyncio.sleep(0.01)
+        # LangChain leaves it to the event loop to close what it read from.
+        assert await soon(lambda: used.total.calls > 1)
     assert (used.total.calls, used.total.calls_without_cost) == (2, 2)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +18,7 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from kilocode_gateway.local import Reply
+from tests.core.helpers import eventually, soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,21 +95,6 @@ def recorded() -> Iterator[Keeper]:
     root.add_event_handler(keeper)
     yield keeper
     root.event_handlers = before
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 3
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.005)
-    return condition()
-
-
-async def soon(condition: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 3
-    # What is waited for happens in the gateway's threads.
-    while not condition() and time.monotonic() < until:  # noqa: ASYNC110
-        await asyncio.sleep(0.005)
-    return condition()
 
 
 @pytest.mark.parametrize("how", ["break", "close"])
@@ -193,7 +178,7 @@ async def test_a_stream_that_is_never_read_asks_for_nothing(llm: Any, gateway: L
 
 @pytest.mark.parametrize("method", ["achat", "acomplete"])
 async def test_a_whole_answer_may_be_cancelled(llm: Any, gateway: LocalGateway, method: str) -> None:
-    gateway.script(Reply.text("Too late.", delay=30))
+    gateway.script(Reply.text("Too late.", delay=60))
     task = asyncio.create_task(getattr(llm, method)(HI if method == "achat" else "Hi."))
     assert await soon(lambda: bool(gateway.chat_requests))
     task.cancel()

@@ -6,7 +6,6 @@ import asyncio
 import copy
 import json
 import pickle
-import time
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -21,6 +20,7 @@ import kilocode_gateway as ours
 from kilocode_gateway import Catalog, track_usage
 from kilocode_gateway.local import Reply
 from llama_index_kilocode import KiloCodeFIM
+from tests.core.helpers import eventually, soon
 from tests.li.conftest import EntryPoint
 
 if TYPE_CHECKING:
@@ -249,14 +249,6 @@ async def test_first_token_in_time(fill_streamed: EntryPoint, make_fim: Any, gat
         await fill_streamed(make_fim(first_token_timeout=0.25), BEFORE)
 
 
-def eventually(there: Callable[[], Any]) -> bool:
-    """Wait until something is there, at most five seconds."""
-    until = time.monotonic() + 5
-    while not there() and time.monotonic() < until:
-        time.sleep(0.02)
-    return bool(there())
-
-
 def test_break_closes_the_connection(fim: KiloCodeFIM, gateway: LocalGateway) -> None:
     gateway.script(Reply.text("More. " * 400, chunk_delay=0.02))
     for _piece in fim.stream_complete(BEFORE):
@@ -268,12 +260,11 @@ def test_break_closes_the_connection(fim: KiloCodeFIM, gateway: LocalGateway) ->
 async def test_cancelling_closes_the_connection(fim: KiloCodeFIM, gateway: LocalGateway, method: str) -> None:
     gateway.script(Reply.text("More. " * 2000, chunk_delay=0.02, stall_after=900, stall=60.0))
     task = asyncio.ensure_future(EntryPoint(method)(fim, BEFORE))
-    assert await asyncio.to_thread(eventually, lambda: gateway.requests)
-    await asyncio.sleep(0.1)
+    assert await soon(lambda: gateway.requests)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await asyncio.to_thread(eventually, lambda: gateway.disconnects)
+    assert await soon(lambda: gateway.disconnects)
 
 
 def test_streams_left_under_a_listener_that_keeps_all_are_closed(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECOND = "google/gemini-2.5-flash"
 LIMIT = 0.25
-SOON = 4.0
+SOON = 30.0
 COMMENTS = [": KILO PROCESSING\n\n"] * 3000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from kilocode_gateway.local import Reply
 from llama_index_kilocode import KiloCode
+from tests.core.helpers import soon
 from tests.li.model_entries import MODELS, entry
 
 if TYPE_CHECKING:
@@ -120,7 +122,9 @@ async def test_the_list_is_not_read_where_the_settings_say_it_all(
 
 @pytest.mark.parametrize("method", ["astructured_predict", "astream_structured_predict"])
 async def test_the_event_loop_runs_while_the_list_is_fetched(gateway: LocalGateway, method: str) -> None:
-    gateway.script(Reply.ordinary(delay=0.3), path="models")
+    """Only the loop lets the list go out."""
+    ran = threading.Event()
+    gateway.on_request = lambda request, _status: ran.wait(60) if request.method == "GET" else None
     gateway.script(Reply.text('{"x": 1}'), path="chat/completions")
     llm = KiloCode("no/tools", api_key="test-key-1", api_base=gateway.base_url)
 
@@ -128,12 +132,13 @@ async def test_the_event_loop_runs_while_the_list_is_fetched(gateway: LocalGatew
         answer = await getattr(llm, method)(Point, PROMPT)
         return [one async for one in answer][-1] if "stream" in method else answer
 
-    task, ticks = asyncio.create_task(ask()), 0
-    while not task.done():
-        await asyncio.sleep(0.01)
-        ticks += not gateway.chat_requests
-    assert ticks > 5
-    assert task.result() == Point(x=1)
+    task = asyncio.create_task(ask())
+    assert await soon(lambda: gateway.requests)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert gateway.chat_requests == []
+    ran.set()
+    assert await task == Point(x=1)
 
 
 async def test_a_plain_chat_never_asks_for_the_list(gateway: LocalGateway) -> None:
