@@ -60,7 +60,7 @@ async def _times_out(
 ) -> core.TimeoutExceededError:
     begin = time.monotonic()
     with pytest.raises(core.TimeoutExceededError) as caught:
-        await ask(transport_to(gateway, **settings), {**BODY, limit: seconds})
+        await ask(transport_to(gateway, timeout=90.0, **settings), {**BODY, limit: seconds})
     assert seconds * 0.9 < time.monotonic() - begin < SOON
     error = caught.value
     assert f"within {seconds:g} seconds" in str(error)
@@ -205,7 +205,7 @@ async def test_slow_body_of_a_refusal(gateway: LocalGateway, ask: Ask) -> None:
     gateway.script(Reply.raw(400, {"error": "no" * 3000}, stall_after=20, stall=60.0))
     begin = time.monotonic()
     with pytest.raises(core.KiloCodeError):
-        await ask(transport_to(gateway), {**BODY, "total_timeout": LIMIT})
+        await ask(transport_to(gateway, timeout=90.0), {**BODY, "total_timeout": LIMIT})
     assert time.monotonic() - begin < SOON
 
 
