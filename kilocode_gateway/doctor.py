@@ -110,13 +110,14 @@ def _examine_list(config: GatewayConfig) -> Iterator[Finding]:
     else:
         advice = f"The address is that of {BASE_URL_VARIABLE}, or the default."
         yield Finding("model list", ok=False, text=f"{' '.join(heard)} {advice}")
-    yield _cached(before, cache.load(config.identity))
+    yield _cached(before, cache.load(config.identity), fetched=catalog.source == "gateway")
 
 
-def _cached(before: cache.CachedList | None, now: cache.CachedList | None) -> Finding:
+def _cached(before: cache.CachedList | None, now: cache.CachedList | None, *, fetched: bool) -> Finding:
     if now is None:
         hint = f" It cannot be written to, perhaps: set {cache.FOLDER_VARIABLE} to a folder that can."
-        return Finding("cache", ok=None, text=f"no list is kept in {cache.folder()}.{hint}")
+        text = f"no list of this gateway is kept in {cache.folder()}.{hint if fetched else ''}"
+        return Finding("cache", ok=None, text=text)
     if before is None:
         return Finding("cache", ok=None, text=f"{cache.folder()}, new")
     minutes = max(0.0, cache.now() - before.fetched) / 60

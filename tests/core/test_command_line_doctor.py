@@ -176,7 +176,7 @@ def test_the_doctor_before_a_gateway_that_is_not_there(
 
 
 def test_the_doctor_before_something_that_is_no_gateway(
-    account: LocalGateway, capsys: pytest.CaptureFixture[str]
+    account: LocalGateway, cache_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = Reply.raw(200, "<html><title>Welcome</title></html>")
     account.script(page, path="models")
@@ -184,6 +184,8 @@ def test_the_doctor_before_something_that_is_no_gateway(
     code, said = examined(capsys)
     assert code == 1
     assert "not JSON" in said["model list"]
+    # There was nothing to keep, so the folder is not to blame.
+    assert said["cache"] == f"no list of this gateway is kept in {cache_dir}."
     assert said["account"].startswith("FAIL")
 
 
