@@ -16,8 +16,8 @@ OK, FAILED = 0, 1
 """Exit codes. The parser adds 2 for wrong arguments, and `main` 130 for ^C."""
 
 _ENDLESS = 1_000_000
-_LEAST_FIRST = 12
-"""Columns that the first cell of a table keeps, however narrow the terminal is."""
+_LEAST_FIRST = 32
+"""Columns that the first cell of a table keeps while others can be left out: it is the name, which gets copied."""
 _LEAST_TEXT = 20
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Every control character but tab and line feed."""
@@ -55,7 +55,7 @@ def columns() -> int:
 
 
 def table(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), width: int | None = None) -> list[str]:
-    """Lay rows out in lines that fit: the first column is shortened first, then the last columns are left out.
+    """Lay rows out in lines that fit: a long first column is shortened, then the last columns are left out.
 
     Args:
         rows: The cells of each row, the headings first.
@@ -66,7 +66,8 @@ def table(rows: Sequence[Sequence[str]], *, left: Collection[int] = (0,), width:
     width = columns() if width is None else width
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     shown = len(widths)
-    while shown > 1 and _LEAST_FIRST + sum(2 + cell for cell in widths[1:shown]) > width:
+    least = min(widths[0], _LEAST_FIRST)
+    while shown > 1 and least + sum(2 + cell for cell in widths[1:shown]) > width:
         shown -= 1
     widths[0] = max(1, min(widths[0], width - sum(2 + cell for cell in widths[1:shown])))
     lines = []

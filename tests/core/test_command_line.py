@@ -127,6 +127,16 @@ def test_the_table_fits_the_terminal(
         assert "1230.00" in lines[1], "a number is never cut"
 
 
+@posix
+def test_a_terminal_of_80_columns_shows_names_that_can_be_copied(
+    gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
+    _, shown, _ = run_at_a_terminal("models")
+    assert "\nmistralai/mistral-large-2512  " in shown
+    assert "…" not in shown
+
+
 def test_what_goes_to_another_program_is_not_cut(
     make_gateway: Callable[..., LocalGateway], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
