@@ -26,6 +26,7 @@ environment:
                                                    free models answer
   KILOCODE_BASE_URL                                the address, if not the public gateway's
   KILOCODE_ORGANIZATION_ID, then KILO_ORG_ID       the organization that is billed
+  KILOCODE_FEATURE                                 what the gateway's usage page calls the program
   KILOCODE_CACHE_DIR                               where the list of models is kept
 
 {_EXIT_CODES}"""
