@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
@@ -93,9 +94,10 @@ def _from(page: str, to: str) -> str:
 
 
 def _tutorial(number: str, page: str) -> str:
-    """Lead to a tutorial; where it is not there yet, nothing is said."""
     path = next((path for path in NOTEBOOKS if path.name.startswith(number)), None)
-    return "" if path is None else relinked(f"More in [the tutorial]({path.relative_to(ROOT)}).", "README.md", page)
+    if path is None:
+        raise ValueError(f"{page} wants the notebook {number}, which is not there")
+    return relinked(f"More in [the tutorial]({path.relative_to(ROOT)}).", "README.md", page)
 
 
 def _settings(name: str, _page: str) -> str:
@@ -149,7 +151,6 @@ def _notebook(path: Path) -> tuple[str, dict[str, bytes]]:
 
 def _help() -> str:
     """Give the command line's help as a page."""
-    os.environ["COLUMNS"] = "100"
     found = re.search(r"^  command\n(.*?)\n\n", _printed([]), re.MULTILINE | re.DOTALL)
     names = re.findall(r"^    (\w+) ", found[1], re.MULTILINE)
     parts = [f"## {name}\n\n```text\n{_printed([name])}```\n" for name in names]
@@ -158,6 +159,6 @@ def _help() -> str:
 
 def _printed(command: list[str]) -> str:
     told = io.StringIO()
-    with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
+    with mock.patch.dict(os.environ, COLUMNS="100"), contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
         parser.read([*command, "--help"])
     return told.getvalue()

@@ -34,6 +34,7 @@ _CLOCK_SKEW = 300.0
 _ABANDONED = 3600.0
 _LONGEST_HOST = 80
 _LISTS = "models-*.jsonl"
+_LOCAL_LISTS = "models-127.0.0.1-*.jsonl"
 
 
 def now() -> float:
@@ -228,7 +229,13 @@ def _replace(path: Path, *parts: bytes) -> None:
 
 
 def _sweep(path: Path) -> None:
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
+    """Remove what processes that were killed left half written, and old lists of local gateways.
+
+    A local gateway has a new port each time, so nobody reads its list again.
+    """
+    half = [(left, _ABANDONED) for left in path.parent.glob(f".{path.name}.*.tmp")]
+    lists = [(left, TIME_TO_LIVE) for left in path.parent.glob(_LOCAL_LISTS) if left != path]
+    for left, seconds in half + lists:
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
+            if time.time() - left.stat().st_mtime > seconds:
                 left.unlink()

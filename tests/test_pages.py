@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\[[^\]]*\]\(([^)#]+)\)")
+LINK = re.compile(r"\]\((?!#)([^)#]+)(?:#[^)]*)?\)")
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))
 """The documentation's own pages; the others of the site are made of files that are tested where they stand."""
 

@@ -277,6 +277,18 @@ def test_what_killed_processes_left_is_swept_away_later(cache_dir: Path) -> None
     assert young.exists(), "its writer may still be at work"
 
 
+def test_old_lists_of_local_gateways_are_swept_away(cache_dir: Path) -> None:
+    local = [(f"http://127.0.0.1:{port}/api/gateway/", None) for port in (41_001, 41_002, 41_003)]
+    for identity in (HERE, *local):
+        cache.save(identity, LINES, time.time())
+    for identity in (HERE, *local[:2]):
+        os.utime(cache.path_of(identity), (time.time() - 7 * 3600,) * 2)
+    cache.save(local[0], LINES, time.time())
+    assert {path.name for path in cache_dir.iterdir()} == {
+        cache.path_of(identity).name for identity in (HERE, local[0], local[2])
+    }
+
+
 WRITER = """
 import sys, time
 from kilocode_gateway import cache
