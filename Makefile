@@ -71,7 +71,7 @@ faults: .venv/test.stamp ## Let every fault happen to every way to ask, the line
 	$(BIN)/python -m tests.faults
 
 ray: .venv-ray/stamp ## 10,000 rows on a Ray cluster of this machine, a worker killed on the way; and the notebook about it
-	.venv-ray/bin/python -m pytest tests/on_ray $(RAY)
+	.venv-ray/bin/python -m pytest --timeout 600 tests/on_ray $(RAY)
 
 notebooks: .venv/test.stamp .venv-ray/stamp ## Run every notebook without a key, and write into it what it prints
 	$(BIN)/python .ci/notebooks.py $(filter-out $(ON_RAY),$(wildcard notebooks/*.ipynb))
