@@ -235,6 +235,27 @@ def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.Ca
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["models", "--fre"], "arguments: --fre. Did you mean '--free'?"),
+        (["models", "--re"], "arguments: --re. Did you mean '--reasoning' or '--refresh'?"),
+        (["models", "--min=5"], "arguments: --min=5. Did you mean '--min-context'?"),
+        (["chat", "Hello", "--jsno"], "arguments: --jsno. Did you mean '--json'?"),
+        (["doctor", "--colour"], "arguments: --colour"),
+        (["doctor", "acme"], "arguments: acme"),
+    ],
+    ids=str,
+)
+def test_options_are_not_shortened_and_the_nearest_is_named(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(f"{hint}\n")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
