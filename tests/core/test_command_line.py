@@ -385,9 +385,11 @@ def test_serve_says_where_it_is_answers_and_ends_on_a_signal(number: signal.Sign
         text=True,
     )
     assert process.stdout is not None
-    line = process.stdout.readline()
-    assert "no model" in line
-    base_url = next(word for word in line.split() if word.startswith("http"))
+    assert process.stdout.readline().endswith(" is no model. Point a program at it with\n")
+    address, key = process.stdout.readline(), process.stdout.readline()
+    assert address.startswith("export KILOCODE_BASE_URL=http://127.0.0.1:")
+    assert key.startswith("export KILOCODE_API_KEY=")
+    base_url = address.strip().partition("=")[2]
     with urllib.request.urlopen(f"{base_url}models", timeout=10) as answer:
         assert json.load(answer)["data"][0]["id"] == "kilo/auto"
     process.send_signal(number)
