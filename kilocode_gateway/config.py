@@ -30,6 +30,8 @@ FEATURE_HEADER = "X-KILOCODE-FEATURE"
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
 _PLACE = re.compile(rf"(?:\[[0-9a-f:.]+\]|{_LABEL}(?:\.{_LABEL})*)(?::[0-9]+)?\Z", re.IGNORECASE)
 """A host and a port that every program reads alike: no look-alike letters, no backslash, no dot at the end."""
+_ENDPOINT = re.compile(r"/(?:(?:(?:chat|fim)/)?completions|embeddings|models)/*\Z", re.IGNORECASE)
+"""What is asked for, at the end of what should be the address below which it is asked for."""
 _LONGEST_SHOWN = 80
 
 
@@ -145,7 +147,7 @@ def checked_base_url(url: str) -> str:
 
     Raises:
         ConfigurationError: If it has no http(s) scheme or no plain host, or carries credentials, a query or a
-            fragment, or would send a key unencrypted to another machine.
+            fragment, or would send a key unencrypted to another machine, or ends in the path of an endpoint.
 
     """
     text = url.strip()
@@ -177,6 +179,10 @@ def checked_base_url(url: str) -> str:
             f"The gateway address {text!r} is not encrypted: the key and every prompt could be read on the way. "
             "Use https://. Plain http:// is allowed to this machine only."
         )
+        raise ConfigurationError(msg)
+    base = _ENDPOINT.sub("", text)
+    if base != text:
+        msg = f"The gateway address must end before {text[len(base) :]!r}, which is added to it. Give {base + '/'!r}."
         raise ConfigurationError(msg)
     return text.rstrip("/") + "/"
 

@@ -60,7 +60,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", ok=False, text=str(exc))
         yield _versions()
         return
-    yield _address(config)
+    yield from _address(config)
     yield from _proxies(config)
     yield from _keys(config)
     yield from _examine_list(config)
@@ -69,9 +69,12 @@ def examine() -> Iterator[Finding]:
     yield _versions()
 
 
-def _address(config: GatewayConfig) -> Finding:
+def _address(config: GatewayConfig) -> Iterator[Finding]:
     source = f"from {BASE_URL_VARIABLE}" if os.environ.get(BASE_URL_VARIABLE, "").strip() else "the default"
-    return Finding("gateway", ok=None, text=f"{config.base_url} ({source})")
+    yield Finding("gateway", ok=None, text=f"{config.base_url} ({source})")
+    if config.base_url.lower().endswith("/v1/"):
+        text = f"it ends in /v1, which older gateways refuse (HTTP 400 or 405): leave /v1 out of {BASE_URL_VARIABLE}"
+        yield Finding("address", ok=None, text=text)
 
 
 def _proxies(config: GatewayConfig) -> Iterator[Finding]:

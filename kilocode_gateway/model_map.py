@@ -179,7 +179,7 @@ class ModelMap(Mapping[str, ModelInfo]):
         return found if sort is None else sorted(found, key=tables.ORDERS[sort])
 
     def nearest(self, reference: KnownModel | str, n: int = 3) -> list[str]:
-        """Give the ids that look most like a reference, best first; never the reference itself."""
+        """Give the ids that look most like a reference, best first, else those that hold its words; never itself."""
         try:
             wanted = parse_model_ref(reference)
         except ConfigurationError:

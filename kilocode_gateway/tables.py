@@ -22,7 +22,10 @@ _HEADINGS = ("id", "context", "USD/M in", "USD/M out", "tools", "images", "reaso
 
 
 def nearest(wanted: str, ids: Iterable[str], n: int) -> list[str]:
-    """Give the ids that look most like a name, best first; a missing vendor or other case does no harm."""
+    """Give the ids that look most like a name, best first; a missing vendor or other case does no harm.
+
+    Where none does, the first ids that hold all its words: `claude` is too short to look like any model of that name.
+    """
     from difflib import SequenceMatcher
 
     name = wanted.strip().lower()
@@ -38,10 +41,13 @@ def nearest(wanted: str, ids: Iterable[str], n: int) -> list[str]:
         return (max(whole, last), whole)
 
     # Comparing all of a long list in earnest would hold an event loop up for a quarter of a second.
-    pairs = _pairs(tail)
-    likely = heapq.nlargest(_COMPARED, (id_ for id_ in ids if id_ != wanted), key=lambda id_: _overlap(pairs, id_))
+    pairs, others = _pairs(tail), [id_ for id_ in ids if id_ != wanted]
+    likely = heapq.nlargest(_COMPARED, others, key=lambda id_: _overlap(pairs, id_))
     scores = {id_: score(id_) for id_ in likely}
-    return [id_ for id_ in sorted(likely, key=scores.__getitem__, reverse=True) if scores[id_][0] >= _ALIKE][:n]
+    close = [id_ for id_ in sorted(likely, key=scores.__getitem__, reverse=True) if scores[id_][0] >= _ALIKE]
+    if not close and len(name) > 1:
+        close = [id_ for id_ in others if all(word in id_.lower() for word in name.split())]
+    return close[:n]
 
 
 def _pairs(text: str) -> set[str]:

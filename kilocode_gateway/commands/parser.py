@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from kilocode_gateway._version import __version__
+from kilocode_gateway.commands.terminal import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,12 +75,13 @@ base_url, organization_id, models, fetched (seconds since 1970), is_fresh and by
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose own layout of the texts below the options is kept."""
+    """A parser that keeps the layout of the texts below the options, and takes options by their whole names only."""
 
     def __init__(self, *, about: str = "", **settings: object) -> None:
         super().__init__(
             epilog=about + ("" if about.endswith(_EXIT_CODES) else _EXIT_CODES),
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
             **settings,  # type: ignore[arg-type]  # argparse's own
         )
 
@@ -95,11 +97,22 @@ def read(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments, rest = parser.parse_known_args(argv)
     takes_more = hasattr(arguments, "words") and not any(map(_is_option, rest))
     if rest and not takes_more:
-        arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        arguments.parser.error(f"unrecognized arguments: {' '.join(rest)}{_hint(arguments.parser, rest)}")
     if rest:
         # argparse takes the words before the first option only.
         arguments.words += rest
     return arguments
+
+
+def _hint(parser: _Parser, rest: list[str]) -> str:
+    """Name the option that the first unknown one begins, or looks like."""
+    from difflib import get_close_matches
+
+    name = next(filter(_is_option, rest), "").partition("=")[0]
+    known = list(parser._option_string_actions)  # noqa: SLF001 - argparse has no public list of them
+    begun = [option for option in known if name.strip("-") and option.startswith(name)]
+    near = begun or get_close_matches(name, known, 1)
+    return f".{did_you_mean(near)}" if near else ""
 
 
 def _is_option(word: str) -> bool:

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         advice = "`python -m kilocode_gateway models` lists the exact ids."
         say(f"error: None of the {len(catalog)} models is called {arguments.model!r}.{hint} {advice}")
         return FAILED
-    endpoints = _endpoints(config, info)
+    endpoints, told = _endpoints(config, info)
     if arguments.json:
         served = None if endpoints is None else [endpoint.to_dict() for endpoint in endpoints]
         write_json({**info.to_dict(), "routed_models": list(info.routed_models), "endpoints": served})
@@ -53,23 +53,21 @@ def run(arguments: argparse.Namespace) -> int:
     if endpoints:
         lines += ["", *table([_HEADINGS, *map(_cells, endpoints)], left=(0, 6))]
     print(steady("\n".join(lines)))
-    say(f"from {catalog.source}; {_told(endpoints)}")
+    say(f"from {catalog.source}{told}")
     return OK
 
 
-def _endpoints(config: GatewayConfig, info: ModelInfo) -> list[Endpoint] | None:
+def _endpoints(config: GatewayConfig, info: ModelInfo) -> tuple[list[Endpoint] | None, str]:
+    """Give who serves a model, and what to say of that at the end."""
     try:
         # Under the name that the gateway itself lists: `kilo/auto` may be known by its newer one.
-        return ask_endpoints(config, str(info.raw.get("id", info.id)).strip())
+        endpoints = ask_endpoints(config, str(info.raw.get("id", info.id)).strip())
     except KiloCodeError as exc:
         say(f"warning: Who serves the model could not be found out. {exc}")
-        return None
-
-
-def _told(endpoints: list[Endpoint] | None) -> str:
+        return None, ""
     if endpoints is None:
-        return "the gateway does not tell who serves it"
-    return f"{len(endpoints)} provider{'' if len(endpoints) == 1 else 's'}"
+        return None, "; the gateway does not tell who serves it"
+    return endpoints, f"; {len(endpoints)} provider{'' if len(endpoints) == 1 else 's'}"
 
 
 def _facts(info: ModelInfo) -> list[tuple[str, str]]:

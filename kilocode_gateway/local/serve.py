@@ -41,8 +41,9 @@ def run(host: str = "127.0.0.1", port: int = 8787, dialect: Dialect = "newest", 
             if log:
                 gateway.on_request = _log
             _say(
-                f"A local gateway at {gateway.base_url} answers by rule and is no model; point a program at it with "
-                f"export KILOCODE_BASE_URL={gateway.base_url} KILOCODE_API_KEY={gateway.api_key}"
+                f"A local gateway at {gateway.base_url} answers by rule and is no model. Point a program at it with\n"
+                f"export KILOCODE_BASE_URL={gateway.base_url}\n"
+                f"export KILOCODE_API_KEY={gateway.api_key}"
             )
             # With a time limit the wait can be interrupted on every platform.
             while not stop.wait(0.5):
@@ -56,6 +57,6 @@ def _log(request: RecordedRequest, status: int) -> None:
     _say(f"{request.method} {mask(request.path)} {status} {len(request.body)} bytes")
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()

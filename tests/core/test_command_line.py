@@ -235,6 +235,27 @@ def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.Ca
     assert "error:" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["models", "--fre"], "arguments: --fre. Did you mean '--free'?"),
+        (["models", "--re"], "arguments: --re. Did you mean '--reasoning' or '--refresh'?"),
+        (["models", "--min=5"], "arguments: --min=5. Did you mean '--min-context'?"),
+        (["chat", "Hello", "--jsno"], "arguments: --jsno. Did you mean '--json'?"),
+        (["doctor", "--colour"], "arguments: --colour"),
+        (["doctor", "acme"], "arguments: acme"),
+    ],
+    ids=str,
+)
+def test_options_are_not_shortened_and_the_nearest_is_named(
+    arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(f"{hint}\n")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
@@ -364,9 +385,11 @@ def test_serve_says_where_it_is_answers_and_ends_on_a_signal(number: signal.Sign
         text=True,
     )
     assert process.stdout is not None
-    line = process.stdout.readline()
-    assert "no model" in line
-    base_url = next(word for word in line.split() if word.startswith("http"))
+    assert process.stdout.readline().endswith(" is no model. Point a program at it with\n")
+    address, key = process.stdout.readline(), process.stdout.readline()
+    assert address.startswith("export KILOCODE_BASE_URL=http://127.0.0.1:")
+    assert key.startswith("export KILOCODE_API_KEY=")
+    base_url = address.strip().partition("=")[2]
     with urllib.request.urlopen(f"{base_url}models", timeout=10) as answer:
         assert json.load(answer)["data"][0]["id"] == "kilo/auto"
     process.send_signal(number)

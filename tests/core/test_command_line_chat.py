@@ -270,6 +270,13 @@ def test_an_unknown_model_has_near_names_although_no_list_was_at_hand(gateway: L
     assert again.stderr.count("Did you mean") == 1
 
 
+def test_a_familys_name_alone_is_told_models_of_it(gateway: LocalGateway) -> None:
+    done = run("chat", "claude", "Hi")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Did you mean 'anthropic/claude-" in done.stderr
+    assert "Did you mean" not in run("chat", "nomodel", "Hi").stderr
+
+
 def test_without_a_key_a_free_model_answers_and_a_paid_one_says_what_to_do(
     gateway: LocalGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,24 @@ def test_the_doctor_finds_nothing_wrong(account: LocalGateway, capsys: pytest.Ca
     assert f"kilocode-gateway {__version__}" in said["versions"]
 
 
+@pytest.mark.parametrize(("dialect", "fails"), [("newest", False), ("february", True)])
+def test_the_doctor_warns_of_v1_in_the_address_and_fails_only_where_the_gateway_refuses_it(
+    make_gateway: Callable[..., LocalGateway],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    dialect: str,
+    fails: bool,
+) -> None:
+    gateway = make_gateway(dialect=dialect)
+    monkeypatch.setenv("KILOCODE_BASE_URL", gateway.base_url)
+    assert "address" not in examined(capsys)[1]
+    monkeypatch.setenv("KILOCODE_BASE_URL", f"{gateway.base_url}v1")
+    code, said = examined(capsys)
+    assert said["address"].startswith("it ends in /v1, which older gateways refuse")
+    assert said["address"].endswith("leave /v1 out of KILOCODE_BASE_URL")
+    assert (code, said["model list"].startswith("FAIL")) == (int(fails), fails)
+
+
 def test_the_doctor_as_json(account: LocalGateway, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

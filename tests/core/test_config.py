@@ -126,6 +126,7 @@ def test_a_key_that_is_no_text(key: object) -> None:
         ("https://api.kilo.ai/api/gateway/", "https://api.kilo.ai/api/gateway/"),
         ("https://api.kilo.ai/api/gateway//", "https://api.kilo.ai/api/gateway/"),
         ("https://api.kilo.ai/api/gateway/v1", "https://api.kilo.ai/api/gateway/v1/"),
+        ("https://models.example/our-models", "https://models.example/our-models/"),
         (" https://host.example:8443/x ", "https://host.example:8443/x/"),
         ("HTTPS://host.example", "HTTPS://host.example/"),
         ("http://localhost:1", "http://localhost:1/"),
@@ -164,6 +165,12 @@ def test_addresses(given: str, url: str) -> None:
         ("http://10.0.0.1/", "not encrypted"),
         ("http://localhost.example/", "not encrypted"),
         ("http://127.0.0.1.example/", "not encrypted"),
+        ("https://host.example/x/chat/completions", "Give 'https://host.example/x/'"),
+        ("https://host.example/x/v1/CHAT/completions/", "Give 'https://host.example/x/v1/'"),
+        ("https://host.example/x/fim/completions", "before '/fim/completions', which is added to it"),
+        ("https://host.example/x/completions", "Give 'https://host.example/x/'"),
+        ("https://host.example/x/embeddings//", "Give 'https://host.example/x/'"),
+        ("http://localhost:1/models", "Give 'http://localhost:1/'"),
     ],
 )
 def test_addresses_that_are_refused(monkeypatch: pytest.MonkeyPatch, url: str, says: str) -> None:

@@ -119,6 +119,10 @@ def test_an_unknown_models_error_names_similar_ones(acme: LocalGateway) -> None:
     with pytest.raises(UnknownModelError, match="Did you mean 'acme/large'") as caught:
         discover(acme)["acme/larg"]
     assert caught.value.details["nearest"][0] == "acme/large"
+    with pytest.raises(UnknownModelError, match="Did you mean 'beta/middle' or 'beta/varies'"):
+        discover(acme)["beta"]
+    with pytest.raises(UnknownModelError, match="gives the ids"):
+        discover(acme)["qqq"]
 
 
 def names(models: list[ModelInfo]) -> list[str]:

@@ -45,6 +45,20 @@ def test_two_vendors_of_one_model_are_both_near() -> None:
     assert tables.nearest("openai/gpt-54", IDS, 2) == ["openai/gpt-5.4", "other/gpt-5.4"]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("claude", ["anthropic/claude-sonnet-4.6", "anthropic/claude-opus-4.7"]),
+        (" Anthropic ", ["anthropic/claude-sonnet-4.6", "anthropic/claude-opus-4.7"]),
+        ("flash gemini", ["google/gemini-2.5-flash"]),
+        ("e", []),
+    ],
+)
+def test_where_no_name_looks_alike_those_that_hold_the_words_are_given(wanted: str, found: list[str]) -> None:
+    assert tables.nearest(wanted, IDS, 3) == found
+    assert tables.nearest(wanted, IDS, 1) == found[:1]
+
+
 def test_a_name_is_not_near_itself() -> None:
     assert "openai/gpt-5.4" not in tables.nearest("openai/gpt-5.4", IDS, 9)
 
