@@ -173,15 +173,20 @@ _HEADLINE: dict[type[KiloCodeError], str] = {
 }
 
 
+def advise_key(about: str) -> str:
+    """Say how to go on where there is no key, for a request about this kind of model."""
+    free = ", or choose a free model: an id that ends in ':free', or 'kilo-auto/free'" if about == "chat" else ""
+    return (
+        f"Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at app.kilo.ai){free}. To try your "
+        "program without a key, run `python -m kilocode_gateway serve`, a gateway on this machine."
+    )
+
+
 def _advise_authentication(report: Report, _details: Mapping[str, Any], context: Context) -> str:
     if report.text.startswith(_BYOK):
         return "It is your own provider key that was refused: renew it in the dashboard at app.kilo.ai."
     if not context.authenticated:
-        free = ", or choose a free model: an id that ends in ':free', or 'kilo-auto/free'"
-        return (
-            "No API key was sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at "
-            f"app.kilo.ai){free if context.about == 'chat' else ''}."
-        )
+        return f"No API key was sent. {advise_key(context.about)}"
     if report.bad_key or _BAD_KEY.search(report.text):
         source = f" The one that was refused {context.key_source}." if context.key_source else ""
         return f"The API key is wrong, expired or revoked: copy it again from your profile at app.kilo.ai.{source}"

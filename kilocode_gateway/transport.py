@@ -14,7 +14,7 @@ from kilocode_gateway import usage, wire
 from kilocode_gateway.bodies import read_payload
 from kilocode_gateway.catalog import Catalog
 from kilocode_gateway.encoding import encoded
-from kilocode_gateway.error_texts import Context
+from kilocode_gateway.error_texts import Context, advise_key
 from kilocode_gateway.errors import (
     ERRORS,
     AuthenticationError,
@@ -333,20 +333,16 @@ class Transport:
         """Refuse, before anything is sent, what the public gateway would refuse: a paid model without a key."""
         if self._has_key or not self.config.is_default_origin:
             return
-        if path == FIM:
-            msg = (
-                f"The model {model!r} fills gaps only for those who sign in, and no API key is set, so nothing was "
-                "sent. Set KILOCODE_API_KEY or pass api_key=... (the key is in your profile at app.kilo.ai)."
-            )
-            raise self.errors.get(AuthenticationError, AuthenticationError)(msg, model=model)
         info = catalog.get(model)
-        if info is not None and info.is_paid:
-            msg = (
-                f"The model {model!r} costs money and no API key is set, so nothing was sent. Set KILOCODE_API_KEY or "
-                "pass api_key=... (the key is in your profile at app.kilo.ai), or choose a free model: an id that ends "
-                "in ':free', or 'kilo-auto/free'."
-            )
-            raise self.errors.get(AuthenticationError, AuthenticationError)(msg, model=model)
+        if path == FIM:
+            why = "fills gaps only for those who sign in, and"
+        elif info is not None and info.is_paid:
+            why = "costs money and"
+        else:
+            return
+        advice = advise_key(_ABOUT.get(path, "chat"))
+        msg = f"The model {model!r} {why} no API key is set, so nothing was sent. {advice}"
+        raise self.errors.get(AuthenticationError, AuthenticationError)(msg, model=model)
 
     def _call(
         self,

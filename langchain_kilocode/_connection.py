@@ -170,7 +170,8 @@ class Carried(_Model):
             try:
                 super().__init__(*args, **settings)
             except ValidationError as exc:
-                error: Exception = _misfit(type(self).__name__, exc, settings)
+                further = settings.get("model_kwargs") or {}  # a dict, else its error would be another
+                error: Exception = _misfit(type(self).__name__, exc, {**settings, **further})
             except errors.ConfigurationError as exc:
                 error = as_langchain(exc)
             else:

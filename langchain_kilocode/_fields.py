@@ -22,6 +22,8 @@ from langchain_kilocode._settings import (
     ProviderRouting,
     Reasoning,
     check_names,
+    check_own_values,
+    further_settings,
     refuse_foreign_names,
     refuse_openai_settings,
 )
@@ -115,14 +117,11 @@ class GatewayChatModel(Carried, TracedChatModel):
         """Refuse what nothing knows, and keep request fields that are no fields of the class in `model_kwargs`."""
         values = dict(values)
         hide_secrets(values)
-        further = values.get("model_kwargs")
-        if further is not None and not isinstance(further, Mapping):
-            msg = f"model_kwargs must be a dict of request fields, got {type(further).__name__}."
-            raise ConfigurationError(msg)
+        further = further_settings(values)
         refuse_openai_settings(values)
         fields = get_pydantic_field_names(cls)
         given = {
-            **(values.get("model_kwargs") or {}),
+            **further,
             **{name: value for name, value in values.items() if name not in fields},
         }
         kept = {name: value for name, value in values.items() if name in fields and name not in NOT_HERE}
@@ -143,8 +142,9 @@ class GatewayChatModel(Carried, TracedChatModel):
     @model_validator(mode="after")
     def validate_environment(self) -> Self:
         """Check the settings and read the environment. Takes the base class's place, which would read `OPENAI_*`."""
-        if self.n is not None and (self.n < 1 or (self.n > 1 and self.streaming)):
-            msg = f"n must be at least 1, and 1 when streaming, got {self.n}."
+        check_own_values(type(self), self._default_params)
+        if self.n is not None and self.n > 1 and self.streaming:
+            msg = f"n must be 1 when streaming, got {self.n}."
             raise ConfigurationError(msg)
         self._transport()
         return self
@@ -204,6 +204,7 @@ class GatewayChatModel(Carried, TracedChatModel):
             settings, value = {name: value}, None
             hide_secrets(settings)
             value = settings[name]
+        check_own_values(type(self), {name: value})
         for changed, its in wire.with_consequences({_ALIASES.get(name, name): value}, self.__dict__).items():
             super().__setattr__(changed, its)
 
@@ -212,6 +213,7 @@ class GatewayChatModel(Carried, TracedChatModel):
 
         Raises:
             UnknownSettingError: If a name is none of the class's fields.
+            ConfigurationError: If a value cannot be used.
 
         """
         changes = {_ALIASES.get(name, name): value for name, value in (update or {}).items()}
@@ -224,9 +226,10 @@ class GatewayChatModel(Carried, TracedChatModel):
             type(self).model_fields,
             where=type(self).__name__,
         )
+        check_own_values(type(self), changes)
         extra = {name: changes.pop(name) for name in list(changes) if name not in type(self).model_fields}
         if extra:
-            changes["model_kwargs"] = {**self.model_kwargs, **changes.get("model_kwargs", {}), **extra}
+            changes["model_kwargs"] = {**self.model_kwargs, **further_settings(changes), **extra}
         return super().model_copy(update=wire.with_consequences(changes, self.__dict__), deep=deep)
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:

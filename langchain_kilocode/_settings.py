@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from pydantic import ConfigDict
@@ -11,7 +12,7 @@ from kilocode_gateway import request_types, wire
 from langchain_kilocode.errors import ConfigurationError, UnknownSettingError, told_to_langchain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from pydantic import BaseModel
 
@@ -107,7 +108,36 @@ _FOREIGN = {
 NOT_HERE = frozenset(_NOT_HERE)
 
 check_names = told_to_langchain(wire.check_names)
-check_values = told_to_langchain(wire.check_values)
+
+
+@told_to_langchain
+def check_values(given: Mapping[str, Any], *, where: str) -> None:
+    """Refuse a value that the gateway cannot use. A schema may be a class here.
+
+    Raises:
+        ConfigurationError: With what was expected.
+
+    """
+    wire.check_values({name: value for name, value in given.items() if name != "response_format"}, where=where)
+
+
+def check_own_values(made: type, given: Mapping[str, Any]) -> None:
+    """Do what `check_values` does, for the settings of a model of this class, those in `model_kwargs` included."""
+    check_values({**given, **further_settings(given)}, where=f"{made.__name__} cannot take these settings")
+
+
+def further_settings(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give what stands in `model_kwargs`.
+
+    Raises:
+        ConfigurationError: If that is no dict.
+
+    """
+    further = given.get("model_kwargs")
+    if further is not None and not isinstance(further, Mapping):
+        msg = f"model_kwargs must be a dict of request fields, got {type(further).__name__}."
+        raise ConfigurationError(msg)
+    return further or {}
 
 
 def refuse_openai_settings(given: dict[str, Any]) -> None:
@@ -158,5 +188,4 @@ def check_call(model: BaseModel, given: Mapping[str, Any]) -> None:
                 raise UnknownSettingError(msg)
         refuse_foreign_names((name for name in unknown if name != "additional_kwargs"), where=f"A call of {where}")
         check_names(unknown, CALL_NAMES, where=where)
-    # A schema may be a class here.
-    check_values({name: value for name, value in given.items() if name != "response_format"}, where=where)
+    check_values(given, where=where)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.core.conftest import Ask
 
 HALF = "Half of an answer is here, and then"
+SERVE = "`python -m kilocode_gateway serve`"
 DOCTOR = "python -m kilocode_gateway doctor"
 
 
@@ -277,8 +278,17 @@ async def test_what_a_form_becomes(
 
 async def test_without_a_key_the_text_says_where_to_get_one(gateway: LocalGateway, ask: Ask) -> None:
     gateway.script(Reply.error("paid_model_auth_required"))
-    with pytest.raises(core.AuthenticationError, match=r"No API key was sent. Set KILOCODE_API_KEY"):
+    with pytest.raises(core.AuthenticationError, match=rf"No API key was sent. Set KILOCODE_API_KEY.*':free'.*{SERVE}"):
         await ask(transport_to(gateway, api_key=None), BODY)
+
+
+async def test_that_of_an_embedding_model_names_no_free_one(gateway: LocalGateway) -> None:
+    gateway.script(Reply.error("paid_model_auth_required"))
+    with pytest.raises(
+        core.AuthenticationError, match=rf"No API key was sent. Set KILOCODE_API_KEY.*{SERVE}"
+    ) as caught:
+        await transport_to(gateway, api_key=None).aembed(["Hello"], model="openai/text-embedding-3-small")
+    assert "free" not in str(caught.value)
 
 
 async def test_a_misspelt_model_gets_its_nearest_names(gateway: LocalGateway, ask: Ask) -> None:

@@ -209,8 +209,12 @@ async def test_a_paid_model_without_a_key_is_refused_before_anything_is_sent(
     monkeypatch: pytest.MonkeyPatch, recorder: Recorder, ask: Ask
 ) -> None:
     _know_prices(monkeypatch)
-    with pytest.raises(core.AuthenticationError, match="costs money and no API key is set, so nothing was sent"):
+    with pytest.raises(
+        core.AuthenticationError, match="costs money and no API key is set, so nothing was sent"
+    ) as caught:
         await ask(_public(recorder), {**BODY, "model": "a/paid"})
+    assert "an id that ends in ':free'" in str(caught.value)
+    assert "`python -m kilocode_gateway serve`" in str(caught.value)
     assert recorder.requests == []
     assert (await ask(_public(recorder), {**BODY, "model": "a/free:free"})).text == "ok"
     assert (await ask(_public(recorder), {**BODY, "model": "a/unknown"})).text == "ok"

@@ -135,6 +135,8 @@ async def test_connection_settings_are_used(fill: Any, make_fim: Any, gateway: A
 async def test_without_a_key_nothing_is_sent(fill: Any) -> None:
     with pytest.raises(ours.AuthenticationError, match=r"no API key is set, so nothing was sent") as caught:
         await fill(KiloCodeFIM(), BEFORE)
+    assert "`python -m kilocode_gateway serve`" in str(caught.value)
+    assert "free" not in str(caught.value)
     assert isinstance(caught.value, (openai.AuthenticationError, core.ModelAuthenticationError))
 
 

@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kilocode_gateway import ConfigurationError
+from langchain_kilocode import errors
+from tests.wrong_values import WRONG_VALUES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kilocode_gateway.local import LocalGateway
+    from langchain_kilocode import ChatKiloCode
 
 LOW, LONG, HIGH = {"effort": "low"}, {"max_tokens": 500}, {"effort": "high"}
 BOTH_SPELLINGS: list[tuple[dict[str, Any], dict[str, Any], Any]] = [
@@ -51,15 +56,7 @@ async def test_the_call_wins_in_either_spelling_of_the_limit(ask: Any, make_mode
     assert "max_tokens" not in gateway.last_request.json
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"temperature": "hot"}, "temperature must be a number from 0 to 2, got 'hot'"),
-        ({"max_tokens": 0}, "max_tokens must be a whole number from 1, got 0"),
-        ({"stop": [1]}, "stop must be a string or a list of strings"),
-        ({"reasoning": "high"}, "reasoning must be a dict, got str.*reasoning_effort="),
-    ],
-)
+@pytest.mark.parametrize(("wrong", "said"), WRONG_VALUES)
 async def test_a_call_is_checked_before_anything_is_paid(
     ask: Any, make_model: Any, gateway: LocalGateway, wrong: dict[str, Any], said: str
 ) -> None:
@@ -70,18 +67,49 @@ async def test_a_call_is_checked_before_anything_is_paid(
         make_model().bind(**wrong)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"temperature": "hot"}, "temperature must be a number from 0 to 2, got 'hot'"),
-        ({"stop": 3}, "stop must be a string or a list of strings, got 3"),
-        ({"reasoning": "high"}, "reasoning must be a dict, got str.*reasoning_effort="),
-        ({"model": None}, "model must be the id of a model.*got None"),
-    ],
-)
-def test_a_constructor_says_what_it_takes(make_model: Any, wrong: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"ChatKiloCode cannot take these settings: {said}"):
-        make_model(**wrong)
+def _assigned(model: ChatKiloCode, changes: dict[str, Any]) -> None:
+    for name, value in changes.items():
+        setattr(model, name, value)
+
+
+WAYS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "constructor": lambda make, given: make(**given),
+    "model_kwargs": lambda make, given: make(model_kwargs=given),
+    "model_copy": lambda make, given: make().model_copy(update=given),
+    "model_kwargs of a copy": lambda make, given: make().model_copy(update={"model_kwargs": given}),
+    "assignment": lambda make, given: _assigned(make(), given),
+    "assigned model_kwargs": lambda make, given: _assigned(make(), {"model_kwargs": given}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("wrong", "said"), WRONG_VALUES)
+def test_a_model_is_checked_in_each_way_in_which_it_is_set(
+    make_model: Any, way: str, wrong: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"^ChatKiloCode cannot take these settings: {said}") as caught:
+        WAYS[way](make_model, wrong)
+    assert isinstance(caught.value, errors.ConfigurationError)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("way", ["constructor", "model_kwargs"])
+def test_a_model_must_be_named(make_model: Any, way: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"settings: model must be the id of a model.*got None"):
+        WAYS[way](make_model, {"model": None})
+
+
+def test_what_a_field_can_read_is_no_wrong_value(make_model: Any, gateway: LocalGateway) -> None:
+    make_model(temperature="0.5", max_tokens="5", response_format={"type": "json_object"}).invoke("Hello")
+    sent = gateway.last_request.json
+    assert (sent["temperature"], sent["max_tokens"]) == (0.5, 5)
+
+
+def test_a_refused_assignment_changes_nothing(make_model: Any) -> None:
+    model = make_model(temperature=0.5)
+    with pytest.raises(ConfigurationError):
+        model.temperature = 3
+    assert model.temperature == 0.5
 
 
 def test_a_header_that_cannot_be_sent_is_named_and_not_shown(make_model: Any) -> None:

@@ -192,6 +192,8 @@ async def test_budget(fill: EntryPoint, fim: KiloCodeFIM, gateway: LocalGateway)
 async def test_without_a_key_nothing_is_sent(fill: EntryPoint) -> None:
     with pytest.raises(ours.AuthenticationError, match="no API key is set, so nothing was sent") as caught:
         await fill(KiloCodeFIM(), BEFORE)
+    assert "`python -m kilocode_gateway serve`" in str(caught.value)
+    assert "free" not in str(caught.value)
     assert isinstance(caught.value, openai.AuthenticationError)
 
 
