@@ -45,6 +45,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         pytest.exit(f"expected openai {major}, got {importlib.metadata.version('openai')}", returncode=4)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores: many tests wait for a line that stands still, or for a limit."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (cores or 1) + 1
+
+
 def pytest_report_header() -> str:
     import kilocode_gateway
 

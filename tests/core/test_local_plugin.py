@@ -62,17 +62,21 @@ def test_serving_says_how_to_use_it_logs_and_ends_cleanly(number: int, tmp_path:
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ) as process:
-        assert process.stdout
-        line = process.stdout.readline()
-        match = re.search(r"export KILOCODE_BASE_URL=http://127\.0\.0\.1:(\d+)/api/gateway/ KILOCODE_API_KEY=\S+", line)
-        assert match, line
-        assert "no model" in line
-        connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=10)
-        connection.request("GET", "/api/gateway/models", headers={"authorization": "Bearer very-secret-key"})
-        assert connection.getresponse().read()
-        connection.close()
-        process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        try:
+            assert process.stdout
+            what, address, key = (process.stdout.readline() for _ in range(3))
+            assert "no model" in what
+            match = re.fullmatch(r"export KILOCODE_BASE_URL=http://127\.0\.0\.1:(\d+)/api/gateway/\n", address)
+            assert match, address
+            assert re.fullmatch(r"export KILOCODE_API_KEY=\S+\n", key)
+            connection = http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=10)
+            connection.request("GET", "/api/gateway/models", headers={"authorization": "Bearer very-secret-key"})
+            assert connection.getresponse().read()
+            connection.close()
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert out == "GET /api/gateway/models 200 0 bytes\n"
     assert err == ""
