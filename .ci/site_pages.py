@@ -12,13 +12,11 @@ from unittest import mock
 
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
-from nbconvert.preprocessors import Preprocessor
 
 from kilocode_gateway import wire
 from kilocode_gateway.commands import parser
 
 if TYPE_CHECKING:
-    import nbformat
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
@@ -51,7 +49,6 @@ _FENCED = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https://|#)([^)#\s]+)(#[^)\s]*)?\)")
 _INSIDE = re.compile(r"\]\(#([^)\s]+)\)")
 _ASIDE = re.compile(r"^<!-- (README|tutorial|settings): (.*) -->$", re.MULTILINE)
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def on_config(config: MkDocsConfig) -> None:
@@ -130,20 +127,9 @@ def relinked(text: str, source: str, page: str) -> str:
     return "".join(part if part.startswith("```") else _LINK.sub(link, part) for part in _FENCED.split(text))
 
 
-class _Plain(Preprocessor):
-    """Takes the colours of a terminal out of outputs."""
-
-    def preprocess_cell(self, cell: nbformat.NotebookNode, resources: dict, _index: int) -> tuple:
-        for output in cell.get("outputs", []):
-            if "text" in output:
-                output["text"] = _ANSI.sub("", output["text"])
-        return cell, resources
-
-
 def _notebook(path: Path) -> tuple[str, dict[str, bytes]]:
     """Give a notebook as Markdown, with its outputs as they are saved, and its pictures."""
-    exporter = MarkdownExporter(preprocessors=[_Plain])
-    text, resources = exporter.from_filename(
+    text, resources = MarkdownExporter().from_filename(
         str(path), resources={"output_files_dir": f"{path.stem}_files", "unique_key": path.stem}
     )
     return text, resources["outputs"]
